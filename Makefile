@@ -1,0 +1,59 @@
+# The project's commands. `make help` lists them.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lint types contracts docs coverage lock clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $(READY)
+
+setup: $(READY) ## create .venv from the lock file
+
+demo: $(READY) ## run the main job: choose the hyperparameters of an image classifier
+	$(BIN)/optiprov optimize experiments/digits/optimization.py --seed 1
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+format: $(READY) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(READY) ## check format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY) ## check types
+	$(BIN)/mypy
+
+contracts: $(READY) ## check which package imports which
+	$(BIN)/lint-imports --no-cache
+
+docs: $(READY) ## write the references in the documentation from the code
+	$(BIN)/python docs/write_cli_reference.py
+	$(BIN)/python docs/write_api_reference.py
+	$(BIN)/python docs/write_store_reference.py
+
+coverage: $(READY) ## run the tests and show which lines they do not reach
+	$(BIN)/python -m pytest --cov --cov-report=term-missing
+
+check: lint types contracts test ## all that CI checks
+
+lock: $(READY) ## write requirements.lock anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		--upgrade --output-file requirements.lock
+
+clean: ## remove what the commands made, results excepted
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov

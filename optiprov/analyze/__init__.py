@@ -1,0 +1,1 @@
+"""Analysis of studies and runs: plots of trials."""

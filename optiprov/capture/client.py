@@ -1,0 +1,202 @@
+"""The capture client of a process: an identity, a spool and a publisher.
+
+Capture never raises into the application and never blocks it beyond the flush deadline: where no spool can
+be made, records are counted as lost and a warning says so.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Optional
+
+from optiprov.capture.settings import Settings
+from optiprov.capture.spool import SpoolReader, SpoolWriter
+from optiprov.capture.warnings import warn
+from optiprov.errors import UrlError
+from optiprov.records import Record, new_id
+from optiprov.wire import Header, encode_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import FrameType
+
+    from optiprov.capture.publisher import Publisher
+    from optiprov.wire import BrokerAddress
+
+
+class Client:
+    """Emits records with the delivery guarantee: nothing lost, nothing twice. Thread-safe.
+
+    Args:
+        settings: where to spool and send, and which trial the process belongs to.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.id = new_id()
+        self.lost = 0
+        self._items = itertools.count(1)  # atomic, other than += 1
+        self._header = Header(
+            self.id,
+            1,
+            1,
+            os.uname().nodename,
+            os.getpid(),
+            _user(),
+            settings.trial,
+            settings.study,
+            settings.campaign,
+        )
+        self._spool = self._make_spool()
+        self._publisher: Optional[Publisher] = None
+        if self._spool is not None and settings.broker is not None:
+            from optiprov.capture.publisher import Publisher
+
+            reader = SpoolReader(self._spool.directory)
+            self._publisher = Publisher(
+                reader, self._spool.state, self._header, settings.broker, settings.topic
+            )
+            self._publisher.start()
+
+    def _make_spool(self) -> Optional[SpoolWriter]:
+        identity = dict(self._header._asdict(), topic=self.settings.topic)
+        import tempfile
+        from pathlib import Path  # here and below: what costs milliseconds to import is imported on use
+
+        fallback = Path(tempfile.gettempdir()) / f"optiprov-spool-{os.getuid()}"
+        for place in (self.settings.spool, fallback):
+            try:
+                return SpoolWriter(place / self.id, identity)
+            except OSError as error:
+                warn("no spool can be made in %s: %s", place, error)
+        warn("provenance of this process is lost; set OPTIPROV_SPOOL to a writable directory")
+        return None
+
+    @property
+    def spool_directory(self) -> Optional[Path]:
+        """Where this client's records lie until they are acknowledged."""
+        return self._spool.directory if self._spool is not None else None
+
+    def new_item_id(self) -> str:
+        """Return an id for a data item, unique in the world."""
+        return f"{self.id}:{next(self._items)}"
+
+    def emit(self, record: Record) -> None:
+        """Put a record into the spool; when this returns, a SIGKILL does not lose it."""
+        if self._spool is None or not self._spool.append(encode_record(record)):
+            self.lost += 1
+            return
+        if self._publisher is not None:
+            self._publisher.notify()
+
+    def flush(self, timeout_s: Optional[float] = None) -> bool:
+        """Wait until all that was emitted is stored; False where it is not within the time."""
+        if self._spool is None or self._publisher is None:
+            return False
+        limit = self.settings.flush_timeout_s if timeout_s is None else timeout_s
+        return self._publisher.flush(self._spool.state.head, limit)
+
+    def close(self) -> None:
+        """Flush and stop; what is not stored stays in the spool for others to send."""
+        if self._spool is None:
+            return
+        self._spool.count_lost()
+        self.flush()
+        if self._publisher is None or self._publisher.stop():
+            self._spool.close()
+
+    def forget(self) -> None:
+        """Leave the parent's client alone in a forked child."""
+        if self._spool is not None:
+            self._spool.forget()
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return str(os.getuid())
+
+
+_client: Optional[Client] = None
+_making = threading.Lock()
+
+
+def get_client() -> Client:
+    """Return the client of this process; it is made, from the environment, at the first call.
+
+    A forked child gets a client of its own.
+    """
+    global _client
+    if _client is None:
+        with _making:
+            if _client is None:
+                _client = Client(_settings())
+                atexit.register(_close_at_exit)
+                _flush_on_sigterm()
+                _send_leftovers(_client.settings)
+    return _client
+
+
+def _send_leftovers(settings: Settings) -> None:
+    """Send, beside the application, what earlier processes left in the same spool directory."""
+    if settings.broker is None:
+        return
+
+    def send(root: Path, broker: BrokerAddress) -> None:
+        from optiprov.capture.leftover import send_leftovers
+
+        with contextlib.suppress(OSError):
+            send_leftovers(root, broker)
+
+    arguments = (settings.spool, settings.broker)
+    threading.Thread(target=send, args=arguments, name="optiprov-leftovers", daemon=True).start()
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_environment()
+    except UrlError as error:
+        warn("%s Provenance is spooled, not sent.", error)
+        return Settings.from_environment({**os.environ, "OPTIPROV_BROKER": "", "PROVLIGHT_SERVER_URL": ""})
+
+
+def _close_at_exit() -> None:
+    global _client
+    client, _client = _client, None  # what others' exit handlers emit later gets a client of its own
+    if client is not None:
+        client.close()
+
+
+def _flush_on_sigterm() -> None:
+    """Flush before a SIGTERM that would just end the process; a handler of the application's own stays."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _on_sigterm(number: int, _frame: Optional[FrameType]) -> None:
+    # The main thread may hold the spool's lock here: wait for the publisher, take no lock.
+    if _client is not None:
+        _client.flush()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _after_fork_in_child() -> None:
+    global _client, _making
+    if _client is not None:
+        _client.forget()
+    _client = None
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,117 @@
+"""Tasks: executions of a transformation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Iterable, Optional, Type, Union
+
+from optiprov.capture.data import Data, listed, to_items
+from optiprov.capture.warnings import warn
+from optiprov.records import Status, TaskBegin, TaskEnd, now_us
+
+if TYPE_CHECKING:
+    import datetime
+    from types import TracebackType
+
+    from optiprov.capture.workflow import Workflow
+
+Time = Union["datetime.datetime", float, None]
+
+
+class Task:
+    """One execution of a transformation, from `begin()` to `end()`, or as a `with` block.
+
+    Args:
+        id: unique in its run, an int or text.
+        workflow: the run it belongs to.
+        transformation_id: name of the transformation, an int or text.
+        dependencies: ids of tasks, or `Task` objects, that this one waited for.
+        started_at: when it began, where it happened elsewhere: an aware datetime or seconds since the epoch.
+        ended_at: when it ended.
+        host: where it ran.
+        agent: who or what ran it.
+    """
+
+    def __init__(
+        self,
+        id: Union[str, int],
+        workflow: Workflow,
+        transformation_id: Union[str, int],
+        dependencies: Union[Iterable[Union[Task, str, int]], Task, str, int, None] = (),
+        *,
+        started_at: Time = None,
+        ended_at: Time = None,
+        host: Optional[str] = None,
+        agent: Optional[str] = None,
+    ) -> None:
+        self.id = str(id)
+        self.workflow = workflow
+        self.transformation = str(transformation_id)
+        self.dependencies = [one.id if isinstance(one, Task) else str(one) for one in listed(dependencies)]
+        self._started_at = started_at
+        self._ended_at = ended_at
+        self._host = host
+        self._agent = agent
+
+    def begin(self, data: Union[Data, Iterable[Data], None] = None) -> None:
+        """Begin the task, which uses these data items."""
+        run = self.workflow
+        started_us = _microseconds(self._started_at)
+        used = to_items(data)
+        run.emit(
+            TaskBegin(
+                run.run_id,
+                self.id,
+                self.transformation,
+                run.dataflow_id,
+                started_us,
+                self.dependencies,
+                used,
+                self._host,
+                self._agent,
+            )
+        )
+
+    def end(
+        self,
+        data: Union[Data, Iterable[Data], None] = None,
+        *,
+        status: str = Status.FINISHED,
+        error: Optional[str] = None,
+    ) -> None:
+        """End the task, which has generated these data items."""
+        run = self.workflow
+        ended_us = _microseconds(self._ended_at)
+        generated = to_items(data)
+        run.emit(
+            TaskEnd(
+                run.run_id, self.id, self.transformation, run.dataflow_id, ended_us, status, generated, error
+            )
+        )
+
+    def __enter__(self) -> Task:
+        self.begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        if error is None:
+            self.end()
+            return
+        import traceback
+
+        self.end(status=Status.FAILED, error="".join(traceback.format_exception(kind, error, trace)))
+
+
+def _microseconds(time: Time) -> int:
+    if time is None:
+        return now_us()
+    try:
+        seconds = time if isinstance(time, (int, float)) else time.timestamp()
+        return round(seconds * 1_000_000)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        warn("%r is no time; the present one is recorded instead", time)
+        return now_us()

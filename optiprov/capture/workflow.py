@@ -1,0 +1,72 @@
+"""Runs: executions of a dataflow."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Dict, Iterator, Optional, Type, Union
+
+from optiprov.capture.client import Client, get_client
+from optiprov.records import Record, RunBegin, RunEnd, Status, new_id, now_us
+
+
+class Workflow:
+    """One execution of a dataflow, from `begin()` to `end()`.
+
+    Where OPTIPROV_RUN_ID is set, the process joins that run instead of beginning one.
+
+    Args:
+        dataflow_id: id of the dataflow, an int or text.
+        run_id: id of the run, by default a new one.
+        campaign: by default from OPTIPROV_CAMPAIGN.
+        agent: who or what is responsible, by default the user.
+    """
+
+    def __init__(
+        self,
+        dataflow_id: Union[str, int],
+        *,
+        run_id: Optional[str] = None,
+        campaign: Optional[str] = None,
+        agent: Optional[str] = None,
+    ) -> None:
+        self.dataflow_id = str(dataflow_id)
+        self.campaign = campaign
+        self.agent = agent
+        self.run_id = run_id or get_client().settings.run_id or new_id()
+        self._client: Optional[Client] = None
+        self._numbers: Iterator[int] = itertools.count(1)
+
+    def __getstate__(self) -> Dict[str, Any]:
+        """Leave the client behind: in another process, the run goes on with that process's own."""
+        return dict(self.__dict__, _client=None, _numbers=None)
+
+    def _count(self) -> int:
+        """Return the number of the next record of this process's part of the run, from 1 on."""
+        client = get_client()
+        if client is not self._client:
+            self._client = client
+            self._numbers = itertools.count(1)
+        return next(self._numbers)
+
+    def emit(self, record: Record) -> None:
+        """Emit a record of this run and count it; a forked child counts its own part."""
+        self._count()
+        get_client().emit(record)
+
+    def begin(self) -> None:
+        """Begin the run."""
+        campaign = self.campaign or get_client().settings.campaign
+        self.emit(RunBegin(self.run_id, self.dataflow_id, now_us(), campaign, self.agent))
+
+    def end(self, status: str = Status.FINISHED) -> None:
+        """End the run (this process's part of it), and wait until it is stored, up to the flush deadline."""
+        client = get_client()
+        client.emit(RunEnd(self.run_id, now_us(), status, self._count()))
+        client.flush()
+
+    def __enter__(self) -> Workflow:
+        self.begin()
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: object, trace: object) -> None:
+        self.end(Status.FINISHED if kind is None else Status.FAILED)

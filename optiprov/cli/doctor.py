@@ -1,0 +1,149 @@
+"""`optiprov doctor`."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import socket
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from optiprov.capture.settings import Settings
+from optiprov.errors import OptiprovError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PACKAGES = (
+    "optiprov",
+    "ray",
+    "duckdb",
+    "scikit-optimize",
+    "paho-mqtt",
+    "iotcore",
+    "pandas",
+    "numpy",
+)
+_COMES_WITH = {"scikit-learn": "scikit-optimize"}
+_MIN_FREE_BYTES = 1 << 30
+_DEFAULT_PORTS = {1883: "MQTT, optiprov serve --mqtt-port", 22000: "HTTP, optiprov serve --http-port"}
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at: "ok", "note" or "missing", what it is, and what to do about it."""
+
+    state: str
+    subject: str
+    detail: str
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  optiprov doctor
+  optiprov doctor --store http://127.0.0.1:22000"""
+)
+@click.option(
+    "--store", metavar="URL", envvar="OPTIPROV_STORE", help="A store or a running service to look at."
+)
+def command(store: str | None) -> None:
+    """Show what this machine has, and what is missing and how to get it.
+
+    The exit status is 1 where something is missing without which an optimization does not run.
+    """
+    findings = [*_versions(), *_ports(), *_broker(), *_isolation(), *_disk(), *_store(store)]
+    width = max(len(finding.subject) for finding in findings)
+    for state, subject, detail in findings:
+        lines = detail.splitlines() or [""]
+        click.echo(f"{state:8}{subject:{width}}  {lines[0]}")
+        for line in lines[1:]:
+            click.echo(f"{'':{8 + width}}  {line}")
+    if any(finding.state == "missing" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("ok", "python", f"{platform.python_version()} ({sys.executable})")
+    for name in _PACKAGES:
+        try:
+            yield Finding("ok", name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding("missing", name, f"install it: pip install {name}")
+    for name, parent in _COMES_WITH.items():
+        try:
+            yield Finding("ok", name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding("note", name, f"not there, though it comes with {parent}: install that again")
+
+
+def _ports() -> Iterator[Finding]:
+    for port, use in _DEFAULT_PORTS.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                detail = f"{error.strerror}; another port is chosen with 0 ({use})"
+                yield Finding("note", f"port {port}", detail)
+            else:
+                yield Finding("ok", f"port {port}", f"free ({use})")
+
+
+def _broker() -> Iterator[Finding]:
+    try:
+        settings = Settings.from_environment()
+    except OptiprovError as error:
+        yield Finding("missing", "broker", str(error))
+        return
+    if settings.broker is None:
+        detail = "none set; an optimization starts its own, a program run by hand needs PROVLIGHT_SERVER_URL"
+        yield Finding("ok", "broker", detail)
+    else:
+        address = settings.broker
+        try:
+            socket.create_connection((address.host, address.port), timeout=2).close()
+            yield Finding("ok", "broker", f"{address.url} answers")
+        except OSError as error:
+            why = error.strerror or error
+            detail = f"{address.url} does not answer ({why}): start `optiprov serve`, or unset it"
+            yield Finding("missing", "broker", detail)
+    yield Finding("ok", "spool", str(settings.spool))
+
+
+def _isolation() -> Iterator[Finding]:
+    from optiprov.deploy import isolation_note
+
+    note = isolation_note()
+    detail = note or "mount namespaces are allowed here"
+    yield Finding("note" if note else "ok", "private /tmp and HOME", detail)
+    shell = shutil.which("bash")
+    yield Finding("ok" if shell else "note", "shell", shell or "no bash: tasks run in sh")
+
+
+def _disk() -> Iterator[Finding]:
+    for subject, path in (("disk, here", Path.cwd()), ("disk, temporary", Path(tempfile.gettempdir()))):
+        free = shutil.disk_usage(path).free
+        detail = f"{free / (1 << 30):.1f} GiB free at {path}"
+        is_enough = free >= _MIN_FREE_BYTES
+        yield Finding(
+            "ok" if is_enough else "missing", subject, detail if is_enough else f"{detail}; free some"
+        )
+
+
+def _store(store: str | None) -> Iterator[Finding]:
+    if store is None:
+        yield Finding("ok", "store", "none named (--store, OPTIPROV_STORE); a study makes its own")
+        return
+    from optiprov.store import connect
+
+    try:
+        runs = len(connect(store).runs())
+    except OptiprovError as error:
+        yield Finding("missing", "store", str(error))
+    else:
+        yield Finding("ok", "store", f"{store}: {runs} run{'' if runs == 1 else 's'}")

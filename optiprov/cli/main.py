@@ -1,0 +1,82 @@
+"""The command `optiprov`: one file a subcommand, loaded when it is used."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from importlib import import_module
+
+import click
+
+import optiprov
+from optiprov.errors import InputError, OptiprovError, StudyInterrupted
+
+COMMANDS = {
+    "check": "Check a scenario without deploying it.",
+    "doctor": "Show what this machine has, and what is missing and how to get it.",
+    "optimize": "Run an optimization.",
+    "query": "Query tasks by what they used and generated.",
+    "serve": "Run the provenance service.",
+    "spool": "Show and send provenance that is not stored yet.",
+    "sql": "Run one read-only SQL query on a provenance store.",
+}
+
+EXIT_FAILED = 1
+EXIT_WRONG_INPUT = 2
+_EXIT_INTERRUPTED = 130
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a subcommand's module when it is called, and not for the others' help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"optiprov.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" There are: {', '.join(sorted(COMMANDS))}."
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 done, 1 the work failed, 2 the input is wrong, 130 interrupted by Ctrl-C. "
+    "`optiprov COMMAND --help` has examples.",
+)
+@click.version_option(optiprov.__version__, prog_name="optiprov")
+def cli() -> None:
+    """Optimize experiments on the edge-to-cloud continuum and keep their provenance."""
+
+
+def main() -> None:
+    """Run the command line; errors of ours are printed without a traceback."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        status = _EXIT_INTERRUPTED
+    except StudyInterrupted as error:
+        click.echo(f"Interrupted: {error}", err=True)
+        status = _EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        status = EXIT_WRONG_INPUT
+    except OptiprovError as error:
+        click.echo(f"Error: {error}", err=True)
+        status = EXIT_WRONG_INPUT if isinstance(error, InputError) else EXIT_FAILED
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,69 @@
+"""`optiprov spool`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from optiprov.capture import leftover
+from optiprov.capture.settings import Settings
+from optiprov.errors import ServiceUnavailable, UrlError
+from optiprov.wire import BrokerAddress
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  optiprov spool status
+  optiprov spool send --broker 127.0.0.1:1883
+  optiprov spool send /media/edge-device/spool --broker mqtt://127.0.0.1:1883"""
+)
+def command() -> None:
+    """Show and send provenance that is not stored yet.
+
+    Programs keep their provenance in a spool until a service has stored it: in OPTIPROV_SPOOL, by default
+    ~/.local/state/optiprov/spool. What a program leaves is sent by the next one that reaches a broker, or by
+    `optiprov spool send`.
+    """
+
+
+@command.command(epilog="\b\nExample:\n  optiprov spool status")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path), required=False)
+def status(directory: Path | None) -> None:
+    """List the clients whose provenance in DIRECTORY is not stored yet."""
+    place = directory or Settings.from_environment().spool
+    waiting = leftover.waiting_clients(place)
+    for one in waiting:
+        owner = "running" if one.is_alive else "ended"
+        where = f"{one.identity.get('host', '?')}, process {one.identity.get('pid', '?')} ({owner})"
+        click.echo(f"{one.client}  {one.records} record{'' if one.records == 1 else 's'}, {where}")
+    click.echo(
+        f"{place}: {len(waiting)} client{'' if len(waiting) == 1 else 's'} with undelivered provenance."
+    )
+
+
+@command.command(epilog="\b\nExample:\n  optiprov spool send --broker 127.0.0.1:1883")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path), required=False)
+@click.option(
+    "--broker", metavar="URL", help="Where to send; by default OPTIPROV_BROKER or PROVLIGHT_SERVER_URL."
+)
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS"
+)
+def send(directory: Path | None, broker: str | None, timeout_s: float) -> None:
+    """Send what ended programs left in DIRECTORY, which may come from another machine."""
+    settings = Settings.from_environment()
+    address = BrokerAddress.parse(broker) if broker else settings.broker
+    if address is None:
+        raise UrlError("Send where to? Give --broker URL, or set PROVLIGHT_SERVER_URL.")
+    place = directory or settings.spool
+    ended = [one for one in leftover.waiting_clients(place) if not one.is_alive]
+    unsent = leftover.send_leftovers(place, address, timeout_s=timeout_s)
+    sent = [one for one in ended if one.client not in unsent]
+    click.echo(f"{sum(one.records for one in sent)} records of {len(sent)} clients sent to {address.url}.")
+    if unsent:
+        raise ServiceUnavailable(
+            f"{len(unsent)} clients' provenance is not stored: no service answers at {address.url}. "
+            f"It stays in {place}."
+        )

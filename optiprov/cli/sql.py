@@ -1,0 +1,71 @@
+"""`optiprov sql`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from optiprov.cli.tables import FORMATS, print_result, tell_what_is_missing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from optiprov.store import Provenance
+
+_SHOWN_TABLES = (
+    *("run", "task", "study", "trial", "trial_report", "used", "generated", "derivation", "file"),
+    *("annotation", "rejected", "lost"),
+)
+_COLUMNS = """
+    SELECT table_schema AS "schema", table_name AS "view", column_name AS "column", data_type AS type
+    FROM information_schema.columns
+    WHERE table_catalog = current_catalog() AND table_schema NOT IN ('dataset', 'main', 'information_schema')
+    ORDER BY table_schema, table_name, ordinal_position"""
+_KINDS = {
+    "BIGINT": "integer",
+    "INTEGER": "integer",
+    "DOUBLE": "double",
+    "BOOLEAN": "boolean",
+    "VARCHAR": "text",
+    "TIMESTAMP": "timestamp",
+}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  optiprov sql --store results/digits-1/provenance.duckdb --tables
+  optiprov sql "SELECT * FROM training_input JOIN training_output USING (training_task_id)"
+  optiprov sql --format csv "SELECT * FROM prov.trial" > trials.csv"""
+)
+@click.argument("text", metavar="SELECT...", required=False)
+@click.option("--store", metavar="URL", envvar="OPTIPROV_STORE", help="A store or a running service.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--tables", is_flag=True, help="List what can be selected from: views, tables, columns.")
+def command(text: str | None, store: str | None, form: str, *, tables: bool) -> None:
+    """Run one read-only SQL query on a provenance store.
+
+    Each dataset is a view of its name, also as DATAFLOW.NAME; its column TRANSFORMATION_task_id joins it with
+    the others of a task. Runs, tasks, studies and trials are prov.run, prov.task, prov.study and prov.trial.
+    """
+    from optiprov.store import connect
+
+    if tables == (text is not None):
+        raise click.UsageError("Give one SELECT, or --tables.")
+    provenance = connect(store)
+    print_result(provenance.sql(text) if text is not None else _tables(provenance), form)
+    tell_what_is_missing(provenance, store)
+
+
+def _tables(provenance: Provenance) -> pd.DataFrame:
+    """List the datasets' views with their columns, then the tables and views of `prov` that users need."""
+    import pandas as pd
+
+    found = provenance.sql(_COLUMNS)
+    found["type"] = found["type"].map(lambda name: _KINDS.get(name, name))
+    views = found[found["schema"] != "prov"]
+    ours = found[(found["schema"] == "prov") & found["view"].isin(_SHOWN_TABLES)]
+    ours = ours.assign(place=ours["view"].map(_SHOWN_TABLES.index)).sort_values("place", kind="stable")
+    shown: pd.DataFrame = pd.concat([views, ours.drop(columns="place")], ignore_index=True)
+    return shown

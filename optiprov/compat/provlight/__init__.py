@@ -1,0 +1,1 @@
+"""ProvLight's package, so that applications written for it run unmodified."""

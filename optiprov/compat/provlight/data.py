@@ -1,0 +1,5 @@
+"""ProvLight's `provlight.data`."""
+
+from optiprov.capture import Data
+
+__all__ = ["Data"]

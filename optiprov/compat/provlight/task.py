@@ -1,0 +1,5 @@
+"""ProvLight's `provlight.task`."""
+
+from optiprov.capture import Task
+
+__all__ = ["Task"]

@@ -1,0 +1,5 @@
+"""ProvLight's `provlight.workflow`."""
+
+from optiprov.capture import Workflow
+
+__all__ = ["Workflow"]

@@ -1,0 +1,15 @@
+"""Scenarios deployed on hosts: read, placed, run stage by stage, and undone from a journal.
+
+A scenario is a directory with E2Clab's files (layers_services.yaml, network.yaml, workflow.yaml,
+workflow_env.yaml). `load_scenario` reads and checks it, a `Deployment` runs its stages on the hosts
+of a provider, a `Supervisor` ends the processes of an owner that died, and `reap_abandoned` finds
+what earlier owners left behind. `isolation_note` tells what local hosts share on this machine.
+"""
+
+from optiprov.deploy.deployment import Deployment
+from optiprov.deploy.providers.isolation import isolation_note
+from optiprov.deploy.reaping import reap_abandoned
+from optiprov.deploy.scenario import Scenario, load_scenario
+from optiprov.deploy.supervisor import Supervisor
+
+__all__ = ["Deployment", "Scenario", "Supervisor", "isolation_note", "load_scenario", "reap_abandoned"]

@@ -1,0 +1,85 @@
+"""TCP ports allotted to services, never one port to two deployments of a machine."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import random
+import socket
+from pathlib import Path
+
+from optiprov.errors import DeploymentError
+
+FIRST_PORT = 20_000
+EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+SMALLEST_RANGE = 1_000
+
+
+class PortAllotment:
+    """Ports held for one deployment until `release()`; the kernel releases them if the process dies.
+
+    A port is held by binding an abstract UNIX socket named after it: as wide as the TCP ports
+    themselves (a network namespace), leaves no file behind, and does not hinder the application from
+    binding the TCP port whenever it likes. Ports lie below the range from which the kernel takes the
+    local ports of outgoing connections. Not safe to use from several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[socket.socket] = []
+
+    def allot(self) -> int:
+        """Hold and return one more TCP port that nobody listens on.
+
+        Raises:
+            DeploymentError: No port is free.
+        """
+        ports = _candidates()
+        start = random.randrange(len(ports))
+        for offset in range(len(ports)):
+            port = ports[(start + offset) % len(ports)]
+            if self._hold(port):
+                return port
+        raise DeploymentError(
+            f"no TCP port between {ports[0]} and {ports[-1]} is free for a service. "
+            "End deployments that still run on this machine."
+        )
+
+    def release(self) -> None:
+        """Give all ports back."""
+        for held in self._held:
+            held.close()
+        self._held.clear()
+
+    def _hold(self, port: int) -> bool:
+        held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            held.bind(f"\0optiprov-port-{port}")
+        except OSError as error:
+            held.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return False
+        if not _is_free(port):
+            held.close()
+            return False
+        self._held.append(held)
+        return True
+
+
+def _candidates() -> range:
+    first_ephemeral = 32_768
+    with contextlib.suppress(OSError, ValueError):
+        first_ephemeral = int(EPHEMERAL_RANGE.read_text().split()[0])
+    if first_ephemeral < FIRST_PORT + SMALLEST_RANGE:
+        return range(FIRST_PORT, 60_000)
+    return range(FIRST_PORT, first_ephemeral)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True

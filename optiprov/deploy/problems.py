@@ -1,0 +1,58 @@
+"""The problems of a scenario, gathered so that all are told at once."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from optiprov.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong: where (file, line, key) and what."""
+
+    path: Path
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.path}:{self.line}: "
+        return f"{where}{self.key}: {self.message}" if self.key else f"{where}{self.message}"
+
+
+@dataclass
+class Problems:
+    """A growing list of problems."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, path: Path, line: int, key: str, message: str) -> None:
+        """Note one problem."""
+        self.found.append(Problem(path, line, key, message))
+
+    def raise_if_any(self) -> None:
+        """Tell all problems, a line each, in the order of the files' lines.
+
+        Raises:
+            ScenarioError: There is at least one problem.
+        """
+        if self.found:
+            raise ScenarioError("\n".join(str(problem) for problem in sorted(set(self.found))))
+
+
+def suggestion(word: str, allowed: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """`Did you mean 'x'? ` for the nearest spelling among the allowed ones, else an empty text.
+
+    >>> suggestion("quantitty", ["name", "quantity"])
+    "Did you mean 'quantity'? "
+    """
+    by_lower = {text.lower(): text for text in allowed}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
+    return f"Did you mean {by_lower[near[0]]!r}? " if near else ""

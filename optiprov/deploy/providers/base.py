@@ -1,0 +1,109 @@
+"""What a provider gives: hosts, on which tasks run processes and write files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from optiprov.deploy.journal import Journal
+    from optiprov.deploy.placement import Placement
+
+
+@dataclass(frozen=True)
+class HostRequest:
+    """What a deployment asks a provider for.
+
+    Attributes:
+        inputs: The directories that the scenario reads from; hosts on this machine see them.
+        directory: The directory of the deployment.
+        environment: Variables for every process of every host.
+        journal: Where each thing is written before it exists.
+    """
+
+    inputs: Sequence[Path]
+    directory: Path
+    environment: Mapping[str, str]
+    journal: Journal
+
+
+class Host(ABC):
+    """One host of a deployment. Paths on the host are those that its processes see.
+
+    Attributes:
+        placement: The place in the scenario.
+        address: How other hosts reach it.
+        port: A TCP port for its service, free for the deployment's time.
+        working_dir: Where its tasks run, and where relative destinations lie.
+        spool_dir: The provenance spool of its processes, on this machine.
+        shell: The program that runs shell commands.
+    """
+
+    placement: Placement
+    address: str
+    port: int
+    working_dir: str
+    spool_dir: Path
+    shell: str
+
+    @property
+    def id(self) -> str:
+        """The host id, `layer.service.service_id.machine_id`."""
+        return self.placement.id
+
+    @property
+    def roles(self) -> Sequence[str]:
+        """The roles of the host's service."""
+        return self.placement.roles
+
+    @abstractmethod
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        chdir: str | None,
+        environment: Mapping[str, str],
+        stdout: Path,
+        stderr: Path,
+    ) -> subprocess.Popen[bytes]:
+        """Start a process as the leader of a session of its own, output going to files."""
+
+    @abstractmethod
+    def write(self, source: bytes | Path, dest: str, *, name: str, mode: int | None) -> None:
+        """Write a file, from bytes or from a file of this machine.
+
+        If `dest` is a directory of the host or ends with a slash, the file goes below it as `name`.
+        """
+
+    @abstractmethod
+    def put_directory(self, source: Path, dest: str, *, content_only: bool) -> None:
+        """Copy a directory, or what it contains, into the directory `dest`."""
+
+    @abstractmethod
+    def fetch(self, src: str, target: Path) -> None:
+        """Copy a file or directory of the host to a path of this machine.
+
+        Raises:
+            FileNotFoundError: There is no such file on the host.
+        """
+
+
+class Provider(ABC):
+    """Deploys hosts and removes them. One object serves one deployment, from one thread at a time."""
+
+    @abstractmethod
+    def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
+        """Make the hosts, in the order of the placements.
+
+        Raises:
+            DeploymentError: They cannot be had.
+        """
+
+    @abstractmethod
+    def destroy(self) -> None:
+        """Remove the hosts; what was fetched, logs and unsent provenance stay."""

@@ -1,0 +1,218 @@
+"""The testbed `local`: hosts that are directories and processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optiprov.deploy.ports import PortAllotment
+from optiprov.deploy.providers.base import Host, HostRequest, Provider
+from optiprov.deploy.providers.isolation import SHELL, Isolation, Mask
+from optiprov.errors import DeploymentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from optiprov.deploy.placement import Placement
+
+ADDRESS = "127.0.0.1"
+TMP = Path("/tmp")  # noqa: S108  it is hidden behind a private one
+PACKAGE = Path(__file__).resolve().parents[2]
+
+
+class LocalHost(Host):
+    """A directory with `work`, `home`, `tmp` and `spool`, and the processes started there.
+
+    Args:
+        placement: The place in the scenario.
+        port: The TCP port of its service.
+        directory: The host's directory, which exists.
+        isolation: What its processes see of this machine.
+        environment: Variables for all of its processes.
+    """
+
+    def __init__(
+        self,
+        placement: Placement,
+        port: int,
+        directory: Path,
+        isolation: Isolation,
+        environment: Mapping[str, str],
+    ) -> None:
+        self.placement = placement
+        self.address = ADDRESS
+        self.port = port
+        self.working_dir = str(directory / "work")
+        self.spool_dir = directory / "spool"
+        self.shell = _shell()
+        self._home = directory / "home"
+        self._isolation = isolation
+        tmp = str(TMP if isolation.is_private else directory / "tmp")
+        self._environment = _environment(self._home, tmp, self.spool_dir, environment)
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        chdir: str | None,
+        environment: Mapping[str, str],
+        stdout: Path,
+        stderr: Path,
+    ) -> subprocess.Popen[bytes]:
+        """Start a process in the host's namespace, environment and working directory."""
+        with stdout.open("ab") as out, stderr.open("ab") as err:
+            return subprocess.Popen(
+                self._isolation.enter(argv, self._absolute(chdir or ".")),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd="/",
+                env=_joined(self._environment, environment),
+                start_new_session=True,
+            )
+
+    def write(self, source: bytes | Path, dest: str, *, name: str, mode: int | None) -> None:
+        """Write a file, making the directories above it; an existing one is replaced as a whole."""
+        target = self._outside(dest)
+        if dest.endswith("/") or target.is_dir():
+            target /= name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A new file, not new content: a program that runs from the old one must not change under it.
+        fresh = target.with_name(f".{target.name}.optiprov")
+        if isinstance(source, bytes):
+            fresh.write_bytes(source)
+        else:
+            shutil.copyfile(source, fresh)
+        if mode is not None:
+            fresh.chmod(mode)
+        fresh.replace(target)
+
+    def put_directory(self, source: Path, dest: str, *, content_only: bool) -> None:
+        """Copy a directory with its permissions."""
+        target = self._outside(dest)
+        shutil.copytree(source, target if content_only else target / source.name, dirs_exist_ok=True)
+
+    def fetch(self, src: str, target: Path) -> None:
+        """Copy a file or directory out of the host's directory."""
+        source = self._outside(src)
+        if not source.exists():
+            raise FileNotFoundError(f"{src} is not on host {self.id}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            shutil.copy2(source, target)
+
+    def _absolute(self, path: str) -> str:
+        if path == "~" or path.startswith("~/"):
+            return str(self._home) + path[1:]
+        return os.path.join(self.working_dir, path)  # noqa: PTH118  keeps a trailing slash
+
+    def _outside(self, path: str) -> Path:
+        return self._isolation.outside(self._absolute(path))
+
+
+class LocalProvider(Provider):
+    """Hosts below `<deployment directory>/hosts/`, each with a free TCP port.
+
+    In a mount namespace /tmp and the user's home directory are the host's own; the scenario, its
+    artifacts, this Python and what it imports from, the deployment's directory and what
+    `environment: local: share` names stay visible wherever they lie.
+    """
+
+    def __init__(self) -> None:
+        self._ports = PortAllotment()
+        self._directories: list[Path] = []
+
+    def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
+        """Make a directory for each host and allot its port."""
+        visible = _visible_directories(request)
+        return [self._deploy_one(placement, request, visible) for placement in placements]
+
+    def destroy(self) -> None:
+        """Remove the hosts' directories but a spool that is not empty, and give the ports back."""
+        for directory in self._directories:
+            for name in ("work", "home", "tmp"):
+                shutil.rmtree(directory / name, ignore_errors=True)
+            (directory / "fstab").unlink(missing_ok=True)
+            for left in (directory / "spool", directory, directory.parent):
+                if left.is_dir() and not any(left.iterdir()):
+                    left.rmdir()
+        self._directories.clear()
+        self._ports.release()
+
+    def _deploy_one(self, placement: Placement, request: HostRequest, visible: Sequence[Path]) -> Host:
+        directory = request.directory / "hosts" / placement.id
+        port = self._ports.allot()
+        request.journal.write("host", id=placement.id, directory=str(directory), port=port)
+        self._directories.append(directory)
+        for name in ("work", "home", "tmp", "spool"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+        (directory / "tmp").chmod(0o1777)
+        masks = [Mask(TMP.resolve(), directory / "tmp")]
+        home = _home()
+        if home is not None and home.is_dir() and home not in {Path("/"), TMP.resolve()}:
+            masks.append(Mask(home, directory / "home"))
+        isolation = Isolation(masks, visible, directory / "fstab")
+        return LocalHost(placement, port, directory, isolation, request.environment)
+
+
+def _visible_directories(request: HostRequest) -> list[Path]:
+    """The directories of this machine that a host needs, wherever they lie."""
+    wanted = [*request.inputs, request.directory]
+    tmp = TMP.resolve()
+    for path in wanted:
+        if tmp.is_relative_to(path.resolve()):
+            raise DeploymentError(
+                f"{path} contains /tmp, so that hosts cannot have a /tmp of their own beside it. "
+                "Put the scenario, its artifacts and the results in directories of their own."
+            )
+    python = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).parent, PACKAGE.parent]
+    imports = [Path(entry) for entry in sys.path if entry]
+    masked = [path for path in (tmp, _home()) if path is not None]
+    needed = [path.resolve() for path in (*python, *imports) if path.is_dir()]
+    # A venv is named by its path as well as by what a link in it leads to.
+    needed += [path.absolute() for path in python]
+    below = [path for path in needed if path not in masked and any(path.is_relative_to(m) for m in masked)]
+    return [*(path.resolve() for path in wanted), *below]
+
+
+def _home() -> Path | None:
+    """The user's home directory; None for a user id that has none, as in many containers."""
+    try:
+        return Path.home().resolve()
+    except RuntimeError:
+        return None
+
+
+def _joined(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """A host's variables and those of a service or task, whose PYTHONPATH goes before ours."""
+    joined = {**own, **given}
+    if "PYTHONPATH" in given:
+        joined["PYTHONPATH"] = os.pathsep.join(filter(None, [given["PYTHONPATH"], own.get("PYTHONPATH", "")]))
+    return joined
+
+
+def _environment(home: Path, tmp: str, spool: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """A small clean set of variables, then those given; a PYTHONPATH is put before ours."""
+    path = os.environ.get("PATH", os.defpath)
+    python_path = [given.get("PYTHONPATH", ""), str(PACKAGE / "compat"), str(PACKAGE.parent)]
+    return {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}",
+        "LANG": os.environ.get("LANG", "C.UTF-8"),
+        "HOME": str(home),
+        "TMPDIR": tmp,
+        "OPTIPROV_SPOOL": str(spool),
+        **given,
+        "PYTHONPATH": os.pathsep.join(entry for entry in python_path if entry),
+    }
+
+
+@lru_cache(maxsize=1)
+def _shell() -> str:
+    return shutil.which("bash") or SHELL

@@ -1,0 +1,175 @@
+"""The provenance service of a study: one that runs already, or one of the study's own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from optiprov.errors import ServiceUnavailable, UrlError, WorkError
+from optiprov.store.remote import RemoteProvenance, owning_service
+from optiprov.store.url import StoreUrl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+_log = logging.getLogger(__name__)
+
+_START_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 10.0
+_WATCH_S = 0.2
+
+
+class ServiceProcess:
+    """A provenance service in a process of its own, started again on the same ports should it die.
+
+    Args:
+        store: the DuckDB file that it owns.
+        log: where its warnings go.
+        environment: variables for it beside those of this process.
+
+    Raises:
+        WorkError: it does not start; the message has its last words.
+    """
+
+    def __init__(self, store: Path, log: Path, environment: dict[str, str]) -> None:
+        self._store = store
+        self._log = log
+        self._environment = environment
+        self._stopping = threading.Event()
+        self._process, self.addresses = self._start(mqtt_port=0, http_port=0)
+        self.restarts = 0
+        self._watch = threading.Thread(target=self._keep_running, name="optiprov-service-watch", daemon=True)
+        self._watch.start()
+
+    @property
+    def pid(self) -> int:
+        """The service's process, the leader of a session of its own."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Have the service store what has arrived, and stop it."""
+        self._stopping.set()
+        self._watch.join()
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self, mqtt_port: int, http_port: int) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+        command = [sys.executable, "-m", "optiprov.cli", "serve", "--store", f"duckdb://{self._store}"]
+        command += ["--mqtt-port", str(mqtt_port), "--http-port", str(http_port)]
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **self._environment},
+                start_new_session=True,  # Ctrl-C is for the driver: it stops the service when all is stored
+                text=True,
+            )
+        try:
+            return process, json.loads(_first_line(process, _START_TIMEOUT_S))
+        except ValueError:
+            process.kill()
+            process.wait()
+            last = self._log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
+            raise WorkError(f"The provenance service does not start ({self._log}): {last}") from None
+        except BaseException:  # an interruption while it starts
+            process.kill()
+            process.wait()
+            raise
+
+    def _keep_running(self) -> None:
+        mqtt_port, http_port = (_port(self.addresses[side]) for side in ("mqtt", "http"))
+        while not self._stopping.wait(_WATCH_S):
+            if self._process.poll() is None:
+                continue
+            try:
+                self._process, self.addresses = self._start(mqtt_port, http_port)
+                self.restarts += 1
+            except WorkError as error:
+                _log.warning("the provenance service has died and does not start again: %s", error)
+                time.sleep(1.0)  # its ports may be in use for a moment after a kill
+
+
+def _port(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+def _first_line(process: subprocess.Popen[str], timeout_s: float) -> str:
+    """Return the line that a process prints when it is ready, or what there is when it ends or time is up."""
+    if process.stdout is None:
+        return ""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        if not selector.select(timeout_s):
+            return ""
+    return process.stdout.readline()
+
+
+class StudyService:
+    """The service that a study sends to and asks: `with StudyService(...) as service`.
+
+    Args:
+        store: a service's http URL, the URL or path of a DuckDB file, or None for a file in `directory`.
+        directory: the study's directory.
+        environment: variables for a service of the study's own.
+
+    Attributes:
+        http: the service's HTTP address.
+        mqtt: the broker's address.
+        store: the URL of the store behind it.
+    """
+
+    def __init__(self, store: str | None, directory: Path, environment: dict[str, str] | None = None) -> None:
+        self._wanted = store
+        self._directory = directory
+        self._environment = environment or {}
+        self.process: ServiceProcess | None = None
+        self.http = self.mqtt = self.store = ""
+
+    def __enter__(self) -> Self:
+        addresses = self._running() or self._own()
+        self.http, self.mqtt, self.store = addresses["http"], addresses["mqtt"], addresses["store"]
+        return self
+
+    def _running(self) -> dict[str, Any] | None:
+        """Return the addresses of the service that is named, or that owns the file that is named."""
+        if self._wanted is None:
+            return None
+        url = StoreUrl.parse(self._wanted)
+        if url.kind == "http":
+            addresses = RemoteProvenance(url.location).health()
+            if "mqtt" not in addresses:
+                raise UrlError(f"{url.location} is no provenance service: its /health names no broker.")
+            return {**addresses, "http": url.location, "store": url.location}
+        owner = owning_service(url.path)
+        try:
+            return owner.health() if owner else None
+        except ServiceUnavailable:
+            return None
+
+    def _own(self) -> dict[str, Any]:
+        path = StoreUrl.parse(self._wanted).path if self._wanted else self._directory / "provenance.duckdb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.process = ServiceProcess(path, self._directory / "service.log", self._environment)
+        return self.process.addresses
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process is not None:
+            self.process.stop()

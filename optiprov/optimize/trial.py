@@ -1,0 +1,294 @@
+"""A trial where it runs: its deployment, and its metrics read back behind the barrier."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from optiprov.capture import Client, Settings, spool_heads
+from optiprov.deploy import Deployment, load_scenario
+from optiprov.errors import DeploymentError, MetricError
+from optiprov.optimize.readback import ReadBack
+from optiprov.optimize.record import Outcome, write_trial
+from optiprov.records import Status, TrialClose, new_id, now_us
+from optiprov.store.remote import RemoteProvenance
+from optiprov.wire import BrokerAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from optiprov.store import StoredValue
+
+METRICS = "optiprov_metrics"
+"""The key under which the last report has all that the trial read back."""
+
+Aggregate = Literal["last", "first", "min", "max", "mean", "sum", "count"]
+
+_FOLLOW_WAIT_S = 0.25
+
+_AGGREGATES: dict[str, Callable[[list[float]], float]] = {
+    "last": lambda values: values[-1],
+    "first": lambda values: values[0],
+    "min": min,
+    "max": max,
+    "mean": lambda values: math.fsum(values) / len(values),
+    "sum": math.fsum,
+}
+
+
+@dataclass(frozen=True)
+class TrialPlace:
+    """Where the trials of a study run and report; the same for all of them.
+
+    Attributes:
+        study: the study's name.
+        campaign: the study's campaign.
+        metric: the objective's name.
+        directory: holds a directory for each trial.
+        scenario_dir: the scenario that each trial deploys.
+        artifacts_dir: its artifacts.
+        http: the provenance service's HTTP address.
+        mqtt: the broker's address.
+        seed: the study's seed.
+        duration_s: how long an application without an end of its own runs; 0 is for those that end.
+    """
+
+    study: str
+    campaign: str | None
+    metric: str
+    directory: Path
+    scenario_dir: Path
+    artifacts_dir: Path | None
+    http: str
+    mqtt: str
+    seed: int | None
+    duration_s: float
+
+
+class TrialStopped(SystemExit):
+    """The trial is stopped from outside: by the scheduler, or since the study ends.
+
+    It is no error and no `Exception`, so that only `finally` and `with` see it pass; Ray takes a SystemExit
+    of 0 for a graceful end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+
+class Objective(Protocol):
+    """What a trial runs: a fresh copy of it for each."""
+
+    @property
+    def has_result(self) -> bool:
+        """Whether it has reported the trial's objective."""
+
+    def run_trial(self, trial: Trial, send_report: Callable[[dict[str, Any]], None]) -> None:
+        """Run one trial to its end; reports go to Ray Tune."""
+
+
+class Trial:
+    """One trial of a study. Owned by the thread that runs the objective; `cancel` is for others.
+
+    Args:
+        trial_id: unique in the store.
+        number: the trial's directory below the study's.
+        config: the configuration that Ray Tune proposed, as plain Python values.
+        place: where the study's trials run and report.
+    """
+
+    def __init__(self, trial_id: str, number: str, config: Mapping[str, Any], place: TrialPlace) -> None:
+        self.id = trial_id
+        self.config = dict(config)
+        self.place = place
+        self.directory = place.directory / number
+        self.outcome = Outcome()
+        self._broker = BrokerAddress.parse(place.mqtt)
+        self._read_back = ReadBack(trial_id, RemoteProvenance(place.http), self._broker)
+        self._deployment: Deployment | None = None
+        self._has_launched = False
+        self._cancelled = threading.Event()
+        self._is_closed = False
+
+    @property
+    def is_finalized(self) -> bool:
+        """Whether the deployment is undone."""
+        return self._is_closed
+
+    def cancel(self) -> None:
+        """Have the trial's thread stop at its next step, and end its application now."""
+        self._cancelled.set()
+        if self._deployment is not None:
+            self._deployment.stop()
+
+    def check_cancelled(self) -> None:
+        """Raise TrialStopped if the trial is cancelled."""
+        if self._cancelled.is_set():
+            raise TrialStopped
+
+    def prepare(self) -> Path:
+        """Deploy the hosts and run the stage prepare."""
+        self.check_cancelled()
+        if self._deployment is not None:
+            raise DeploymentError("prepare() was called before in this trial: one deployment each.")
+        place = self.place
+        write_trial(self.directory, self.id, place.study, place.seed, self.config)
+        self._deployment = Deployment(
+            load_scenario(place.scenario_dir, place.artifacts_dir),
+            self.directory,
+            environment=self._environment(),
+            variables={"optimization_config": self.config},
+            deployment_id=f"{self.id}-{new_id()}",  # its processes are found by it: unique on this machine
+        )
+        try:
+            return self._deployment.prepare()
+        except DeploymentError:
+            self.check_cancelled()
+            raise
+
+    def launch(self, config: Mapping[str, Any], *, wait: bool) -> Path:
+        """Run the stage launch with a configuration; the scenario's walltime is its limit."""
+        self.check_cancelled()
+        deployment = self._deployment
+        if deployment is None:
+            raise DeploymentError("launch() comes after prepare().")
+        self._has_launched = True
+        try:
+            return deployment.launch(
+                dict(config),
+                wait=wait,
+                duration_s=self.place.duration_s,
+                timeout_s=deployment.scenario.walltime_s,
+            )
+        except DeploymentError:
+            self.check_cancelled()
+            raise
+
+    def finalize(self) -> Path:
+        """Drain the hosts' spools, run the stage finalize, end what still runs, and drain what that left.
+
+        Each of these is done, whichever of the others fails.
+        """
+        if self._deployment is not None and not self._is_closed:
+            self._is_closed = True
+            with ExitStack() as last_to_first:
+                last_to_first.callback(self._remove_hosts)
+                last_to_first.callback(self._close_runs)
+                last_to_first.callback(self.settle)
+                last_to_first.callback(self._deployment.finalize)
+                self.settle()
+        return self.directory
+
+    def close(self) -> None:
+        """Finalize, and let go of the service."""
+        try:
+            self.finalize()
+        finally:
+            self._read_back.close()
+
+    def settle(self) -> None:
+        """Pass the barrier: what the trial's processes have emitted until now is stored."""
+        self._read_back.settle(self._deployment.spool_dirs() if self._deployment is not None else [])
+
+    def metric(self, name: str, agg: Aggregate) -> float:
+        """Return an aggregate of what the trial has emitted under `dataset.attribute`, behind the barrier."""
+        if agg != "count" and agg not in _AGGREGATES:
+            raise MetricError(f"agg is one of {', '.join(_AGGREGATES)}, count, got {agg!r}.")
+        self.settle()
+        values = self._values(name)
+        if agg == "count":
+            result = float(len(values))
+        else:
+            result = float(_AGGREGATES[agg]([self._number(value.value, name) for value in values]))
+        self.outcome.metrics[name] = result
+        return result
+
+    def follow(self, name: str) -> Iterator[StoredValue]:
+        """Yield the values of `dataset.attribute` as they are stored, until the application has ended."""
+        position = (0, -1)
+        while True:
+            self.check_cancelled()
+            deployment = self._deployment
+            if deployment is None or not self._has_launched:
+                raise DeploymentError("follow() comes after launch(..., wait=False).")
+            has_ended = deployment.has_ended()
+            if has_ended:
+                self.settle()
+            commit_id = self._read_back.commit_id()
+            for value in self._values_so_far(name, position):
+                position = value.position
+                yield value
+            if has_ended:
+                break
+            self._read_back.wait_commit(commit_id, _FOLLOW_WAIT_S)
+        self.check_cancelled()
+        deployment.wait(0)
+        if position[0] == 0:
+            self._values(name)
+
+    def _values_so_far(self, name: str, position: tuple[int, int]) -> list[StoredValue]:
+        try:
+            return self._read_back.values(name, position)
+        except MetricError:
+            return []  # nothing of this name yet; where it stays so, follow says it at the end
+
+    def _values(self, name: str) -> list[StoredValue]:
+        """Return all values of a metric; there is one at least.
+
+        Raises:
+            MetricError: there is none; the message says what there is, and where to look.
+        """
+        where = (
+            f"Its output is in {self.directory / 'logs'}." if self._has_launched else "It was not launched."
+        )
+        try:
+            values = self._read_back.values(name)
+        except MetricError as error:
+            raise MetricError(f"trial {self.id} has written no {name}: {error} {where}") from None
+        if not values:
+            raise MetricError(f"trial {self.id} has written no {name}. {where}")
+        return values
+
+    def _number(self, value: Any, name: str) -> float:
+        if not isinstance(value, (int, float)):
+            raise MetricError(
+                f"trial {self.id} has written {name} = {value!r}, not a number; "
+                "prov.rejected has what the store could not take."
+            )
+        if not math.isfinite(value):
+            raise MetricError(f"trial {self.id} has written {name} = {value}, not a finite number.")
+        return float(value)
+
+    def _environment(self) -> dict[str, str]:
+        given = {
+            "OPTIPROV_TRIAL_ID": self.id,
+            "OPTIPROV_STUDY": self.place.study,
+            "OPTIPROV_CAMPAIGN": self.place.campaign or "",
+            "OPTIPROV_BROKER": self.place.mqtt,
+            "PROVLIGHT_SERVER_URL": f"{self._broker.host}:{self._broker.port}",
+            "PROVLIGHT_SERVER_TOPIC": self.place.study,
+        }
+        return {name: value for name, value in given.items() if value}
+
+    def _close_runs(self) -> None:
+        """Say that the trial's processes have ended, for runs that did not say so themselves."""
+        status = self.outcome.status if self.outcome.status in Status.ENDS else Status.STOPPED
+        spool = self.directory / "spool"
+        place = self.place
+        settings = Settings(spool, self._broker, place.study, self.id, place.study, place.campaign)
+        client = Client(settings)
+        client.emit(TrialClose(self.id, now_us(), status, self.outcome.reason))
+        client.close()
+        if spool.is_dir() and not any(spool.iterdir()):
+            spool.rmdir()
+
+    def _remove_hosts(self) -> None:
+        """Remove what is left of the hosts' directories once nothing in their spools is unsent."""
+        spools = self._deployment.spool_dirs() if self._deployment is not None else []
+        if not any(spool_heads(spool) for spool in spools):
+            shutil.rmtree(self.directory / "hosts", ignore_errors=True)

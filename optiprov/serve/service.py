@@ -1,0 +1,232 @@
+"""The provenance service: a broker, ingest into a store it owns, and HTTP, in one process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+import optiprov
+from optiprov.errors import UrlError, WorkError
+from optiprov.serve.broker import EmbeddedBroker
+from optiprov.serve.commits import Commits
+from optiprov.serve.http import make_app
+from optiprov.serve.ingest import Ingest
+from optiprov.store import Provenance, StoreUrl, service_file
+from optiprov.store.connection import store_file
+from optiprov.store.duckdb import DuckDBBackend
+from optiprov.store.writer import Writer
+from optiprov.wire import BrokerAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+_log = logging.getLogger(__name__)
+_WATCH_S = 0.5
+_SHUTDOWN_S = 3
+
+
+class _Server(uvicorn.Server):
+    """A server that ends on SIGINT and SIGTERM, and leaves it at that.
+
+    Uvicorn's own raises the signal once more when it has ended, which kills the process before it has stored
+    what has arrived. Before it waits for open requests it calls `hurry`, which has them answered.
+    """
+
+    def __init__(self, config: uvicorn.Config, hurry: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._hurry = hurry
+
+    def listen_to_signals(self) -> None:
+        """End on SIGINT and SIGTERM from now on."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hurry()
+        await super().shutdown(sockets)
+
+
+class _OwnProvenance(Provenance):
+    """The store, asked by the process that owns it."""
+
+    def __init__(self, backend: DuckDBBackend) -> None:
+        self._backend = backend
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        return self._backend.fetch(sql, parameters)
+
+
+class Service:
+    """A running provenance service.
+
+    Args:
+        store: the DuckDB file; it is made where it is absent.
+        broker: "embedded", or the address of one that runs.
+        host: where HTTP and the embedded broker listen.
+        mqtt_port: port of the embedded broker; 0 picks a free one.
+        http_port: port of HTTP; 0 picks a free one.
+
+    Raises:
+        StoreError: the store cannot be opened, for instance since another service owns it.
+        WorkError: a port is taken, or the broker does not answer.
+    """
+
+    def __init__(
+        self,
+        store: StoreUrl,
+        *,
+        broker: str = "embedded",
+        host: str = "127.0.0.1",
+        mqtt_port: int,
+        http_port: int,
+    ) -> None:
+        if store.kind != "duckdb":
+            raise UrlError(f"A service owns a store: give --store duckdb:///path, got {store.location}.")
+        self._path = store_file(store.path)
+        self._started = time.monotonic()
+        self._embedded: EmbeddedBroker | None = None
+        self._stopped = threading.Event()
+        self._commits = Commits()
+        with _undone_on_failure() as made, ExitStack() as opened, _undone_on_failure() as new:
+            _make_directory(self._path.parent, made)
+            is_new = not self._path.exists()
+            self._backend = DuckDBBackend(self._path)
+            opened.callback(self._backend.close)
+            if is_new:  # it goes while it is open, and so owned: nobody else can have begun to use it
+                new.callback(self._path.unlink, missing_ok=True)
+            self._socket = _listen(host, http_port)
+            opened.callback(self._socket.close)
+            if broker == "embedded":
+                self._embedded = EmbeddedBroker(host, mqtt_port)
+                opened.callback(self._embedded.stop)
+            address = self._embedded.address if self._embedded else BrokerAddress.parse(broker)
+            self._ingest = Ingest(Writer(self._backend), address, self._commits)
+            self._ingest.start()
+            opened.callback(self._ingest.stop)
+            opened.callback(service_file(self._path).unlink, missing_ok=True)
+            self._opened = opened.pop_all()
+        shown = f"[{host}]" if ":" in host else host
+        self.addresses = {
+            "http": f"http://{shown}:{self._socket.getsockname()[1]}",
+            "mqtt": address.url,
+            "store": f"duckdb://{self._path}",
+            "pid": os.getpid(),
+        }
+
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM, then store what has arrived and stop.
+
+        Raises:
+            WorkError: the service ended by itself, since nothing more can be stored.
+        """
+        app = make_app(_OwnProvenance(self._backend), self._commits, self.health)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=_SHUTDOWN_S, ws="none"
+        )
+        server = _Server(config, self._answer_open_requests)
+        server.listen_to_signals()
+        _write_atomically(service_file(self._path), json.dumps(self.addresses))
+        watch = threading.Thread(target=self._watch, args=(server,), name="optiprov-watch", daemon=True)
+        watch.start()
+        sys.stdout.write(json.dumps(self.addresses) + "\n")
+        sys.stdout.flush()
+        try:
+            server.run(sockets=[self._socket])
+        finally:
+            self._stopped.set()
+            self._opened.close()
+        if self._ingest.has_failed:
+            raise WorkError("The service has ended: nothing more can be stored. Its log says why.")
+
+    def _answer_open_requests(self) -> None:
+        self._commits.close()
+        self._backend.interrupt()
+
+    def health(self) -> dict[str, Any]:
+        """Return how the service stands."""
+        counts = self._ingest.counts
+        return {
+            "status": "ok" if self._ingest.is_connected else "no broker",
+            "version": optiprov.__version__,
+            **self.addresses,
+            "uptime_s": round(time.monotonic() - self._started, 3),
+            "clients": len(self._commits.marks),
+            "commit_id": self._commits.commit_id,
+            "records": counts.records,
+            "rejected": counts.rejected,
+            "lost": counts.lost,
+            "dropped_messages": counts.dropped_messages,
+        }
+
+    def _watch(self, server: uvicorn.Server) -> None:
+        while not self._stopped.wait(_WATCH_S):
+            if self._ingest.has_failed:
+                server.should_exit = True
+            elif self._embedded is not None and not self._embedded.is_running():
+                _log.warning(
+                    "the broker's process has died; starting it again on %s", self._embedded.address.url
+                )
+                try:
+                    self._embedded.restart()
+                except (OSError, RuntimeError) as error:
+                    _log.warning("the broker does not start: %s", error)
+
+
+@contextmanager
+def _undone_on_failure() -> Iterator[ExitStack]:
+    """Collect what takes away again what a start has made; it is done if the start fails."""
+    with ExitStack() as undo:
+        yield undo
+        undo.pop_all()
+
+
+def _make_directory(directory: Path, undo: ExitStack) -> None:
+    missing = [one for one in (directory, *directory.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        undo.callback(_remove_empty, one)
+
+
+def _remove_empty(directory: Path) -> None:
+    with suppress(OSError):  # something has been put into it
+        directory.rmdir()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Without the protocol, asyncio leaves Nagle's algorithm on, which adds 40 ms to each answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise WorkError(
+            f"HTTP cannot listen on {host}:{port}: {error.strerror}. "
+            "Give another --http-port; 0 picks a free one."
+        ) from error
+    listener.listen(128)
+    return listener
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)

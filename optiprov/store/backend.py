@@ -1,0 +1,84 @@
+"""What a database engine has to offer: the small interface that store code is written against."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Kind = Literal["integer", "double", "boolean", "text", "timestamp", "json"]
+"""The types a column has, whatever the engine calls them. Timestamps are UTC, json is text."""
+
+Columns = Mapping[str, tuple[Kind, Sequence[Any]]]
+"""Rows to insert, by column: its kind and its values, all of one length."""
+
+
+class Backend(ABC):
+    """One open database. The writing methods belong to one thread, `fetch` to any."""
+
+    faults: tuple[type[Exception], ...] = ()
+    """Errors that are the engine's trouble (a full disk, no memory), not that of what it was given."""
+
+    @abstractmethod
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run a statement in the current transaction."""
+
+    @abstractmethod
+    def insert(self, table: str, columns: Columns) -> None:
+        """Append rows to a table in bulk; the table's name is quoted already where it has to be."""
+
+    @abstractmethod
+    def fetch(self, sql: str, parameters: Sequence[Any] = (), *, timeout_s: float | None = None) -> pa.Table:
+        """Run one query in a read-only transaction of its own and return its rows.
+
+        Raises:
+            QueryError: the statement is not a single query, or the engine refuses it.
+            TimeoutError: it took longer than allowed.
+        """
+
+    @abstractmethod
+    def sql_type(self, kind: Kind) -> str:
+        """Return the engine's name of a type."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the database."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block does, or nothing of it."""
+        self.execute("BEGIN TRANSACTION")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            with suppress(Exception):  # the engine may have rolled back by itself; the first error counts
+                self.execute("ROLLBACK")
+            raise
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query as tuples; for small results."""
+        table = self.fetch(sql, parameters)
+        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def quote_name(name: str) -> str:
+    """Quote an identifier.
+
+    >>> quote_name('learning-rate')
+    '"learning-rate"'
+    """
+    return '"' + name.replace('"', '""').replace("\x00", "\ufffd") + '"'
+
+
+def quote_text(text: str) -> str:
+    """Quote a text literal, for the definitions of views, which take no parameters.
+
+    >>> quote_text("it's")
+    "'it''s'"
+    """
+    return "'" + text.replace("'", "''").replace("\x00", "' || chr(0) || '") + "'"

@@ -1,0 +1,223 @@
+"""The datasets of a store: their tables, the attributes these have, and the views that users name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from optiprov.store.backend import Backend, Kind, quote_name, quote_text
+from optiprov.store.values import widen
+
+_RESERVED_SCHEMAS = {
+    *("prov", "dataset", "main", "sys", "tmp", "pg_catalog", "information_schema"),
+    *("_store", "memory", "system", "temp", "pg_temp"),  # names of databases in DuckDB
+}
+_FIXED: dict[str, Kind] = {
+    "item": "integer",
+    "run_id": "text",
+    "task": "integer",
+    "transformation": "text",
+    "commit_id": "integer",
+    "ordinal": "integer",
+}
+
+
+@dataclass
+class Attribute:
+    """An attribute of a dataset: column `a<position>` of its table, `view_column` of its view."""
+
+    name: str
+    position: int
+    kind: Kind
+    view_column: str
+
+    @property
+    def column(self) -> str:
+        """Its column in the dataset's table."""
+        return f"a{self.position}"
+
+
+@dataclass
+class Dataset:
+    """A dataset of a dataflow and where its rows are.
+
+    `uses` are (transformation, role, is_reference): which transformations use or generate its items, and
+    whether they do so by referring to items that are recorded elsewhere.
+    """
+
+    key: int
+    dataflow: str
+    name: str
+    attributes: dict[str, Attribute] = field(default_factory=dict)
+    uses: set[tuple[str, str, bool]] = field(default_factory=set)
+
+    @property
+    def table(self) -> str:
+        """Its table, qualified."""
+        return f"dataset.d{self.key}"
+
+    @property
+    def fixed_columns(self) -> dict[str, Kind]:
+        """The columns that every dataset's table has."""
+        return _FIXED
+
+
+class Catalog:
+    """The datasets, as the one writer of a store knows them.
+
+    Changes go to the store at once, inside the caller's transaction; after a rollback, `load` again.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._datasets: dict[tuple[str, str], Dataset] = {}
+        self._changed: set[tuple[str, str]] = set()
+        self.load()
+
+    def load(self) -> None:
+        """Read the catalog from the store."""
+        rows = self._backend.rows
+        by_key: dict[int, Dataset] = {}
+        for key, dataflow, name in rows("SELECT dataset_key, dataflow, dataset FROM prov.dataset"):
+            by_key[key] = Dataset(key, dataflow, name)
+        for key, position, name, kind, view_column in rows(
+            "SELECT dataset_key, position, attribute, type, view_column FROM prov.attribute ORDER BY position"
+        ):
+            by_key[key].attributes[name] = Attribute(name, position, kind, view_column)
+        for key, *use in rows("SELECT dataset_key, transformation, role, is_reference FROM prov.dataset_use"):
+            by_key[key].uses.add((use[0], use[1], use[2]))
+        self._datasets = {(dataset.dataflow, dataset.name): dataset for dataset in by_key.values()}
+        self._changed.clear()
+
+    def dataset(self, dataflow: str, name: str) -> Dataset:
+        """Return a dataset; it is made where it is new."""
+        known = self._datasets.get((dataflow, name))
+        if known is None:
+            key = 1 + max((dataset.key for dataset in self._datasets.values()), default=0)
+            known = self._datasets[dataflow, name] = Dataset(key, dataflow, name)
+            columns = ", ".join(f"{column} {self._backend.sql_type(kind)}" for column, kind in _FIXED.items())
+            self._backend.execute(f"CREATE TABLE {known.table} ({columns})")
+            self._backend.execute("INSERT INTO prov.dataset VALUES (?, ?, ?, 1)", (key, dataflow, name))
+            self._changed.add((dataflow, name))
+        return known
+
+    def use(self, dataset: Dataset, transformation: str, role: str, *, is_reference: bool) -> None:
+        """Note that a transformation uses or generates items of a dataset."""
+        use = (transformation, role, is_reference)
+        if use not in dataset.uses:
+            dataset.uses.add(use)
+            self._backend.execute("INSERT INTO prov.dataset_use VALUES (?, ?, ?, ?)", (dataset.key, *use))
+            self._changed.add((dataset.dataflow, dataset.name))
+
+    def attribute(self, dataset: Dataset, name: str, kind: Kind) -> Attribute:
+        """Return an attribute, made where it is new, widened where it must be to hold values of a kind."""
+        known = dataset.attributes.get(name)
+        if known is None:
+            return self._add_attribute(dataset, name, kind)
+        wider = widen(known.kind, kind)
+        if wider != known.kind:
+            known.kind = wider
+            sql_type = self._backend.sql_type(wider)
+            self._backend.execute(f"ALTER TABLE {dataset.table} ALTER COLUMN {known.column} TYPE {sql_type}")
+            self._backend.execute(
+                "UPDATE prov.attribute SET type = ? WHERE dataset_key = ? AND position = ?",
+                (wider, dataset.key, known.position),
+            )
+            self._changed.add((dataset.dataflow, dataset.name))
+        return known
+
+    def _add_attribute(self, dataset: Dataset, name: str, kind: Kind) -> Attribute:
+        position = len(dataset.attributes) + 1
+        attribute = Attribute(name, position, kind, self._view_column(dataset, name))
+        dataset.attributes[name] = attribute
+        sql_type = self._backend.sql_type(kind)
+        self._backend.execute(f"ALTER TABLE {dataset.table} ADD COLUMN {attribute.column} {sql_type}")
+        self._backend.execute(
+            "INSERT INTO prov.attribute VALUES (?, ?, ?, ?, ?)",
+            (dataset.key, position, name, kind, attribute.view_column),
+        )
+        self._changed.add((dataset.dataflow, dataset.name))
+        return attribute
+
+    @staticmethod
+    def _view_column(dataset: Dataset, name: str) -> str:
+        """Return the attribute's own name, numbered where the engine takes it for another column's."""
+        taken = {attribute.view_column.lower() for attribute in dataset.attributes.values()} | {
+            "run_id",
+            "item",
+        }
+        candidate, number = name or "_", 2
+        while candidate.lower() in taken or candidate.lower().endswith("_task_id"):
+            candidate, number = f"{name}_{number}", number + 1
+        return candidate
+
+    def refresh_views(self) -> None:
+        """Make the views of the datasets that have changed since the last call."""
+        if not self._changed:
+            return
+        same_name: dict[str, list[Dataset]] = {}
+        for dataset in self._datasets.values():
+            same_name.setdefault(dataset.name.lower(), []).append(dataset)
+        for dataflow, name in sorted(self._changed):
+            dataset = self._datasets[dataflow, name]
+            query = view_query(dataset)
+            alike = same_name[name.lower()]
+            schema = _schema(dataflow)
+            beside = [one for one in alike if _schema(one.dataflow).lower() == schema.lower()]
+            view = f"{quote_name(schema)}.{quote_name(_view_name(dataset, beside))}"
+            self._backend.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_name(schema)}")
+            self._backend.execute(f"CREATE OR REPLACE VIEW {view} AS {query}")
+            if len(alike) == 1:
+                self._backend.execute(f"CREATE OR REPLACE VIEW {quote_name(name)} AS {query}")
+            else:
+                self._backend.execute(f"DROP VIEW IF EXISTS {quote_name(name)}")
+        self._changed.clear()
+
+
+def _schema(dataflow: str) -> str:
+    name = dataflow or "no_dataflow"
+    return f"dataflow_{name}" if name.lower() in _RESERVED_SCHEMAS else name
+
+
+def _view_name(dataset: Dataset, alike: list[Dataset]) -> str:
+    """Return the name of a dataset's view in its schema, numbered where engines, blind to case, mix it up."""
+    number = 1 + sum(one.key < dataset.key for one in alike)
+    return dataset.name if number == 1 else f"{dataset.name}_{number}"
+
+
+def view_query(dataset: Dataset) -> str:
+    """Return the query of a dataset's view: `<transformation>_task_id`s, attributes, run_id and item.
+
+    A row is an item. Where several tasks of a transformation use it, the column has the one that began first;
+    all of them are in prov.used.
+    """
+    columns: dict[str, str] = {}
+    joins = []
+    for number, transformation in enumerate(sorted({use[0] for use in dataset.uses})):
+        name = quote_text(transformation)
+        task = f"CASE WHEN d.transformation = {name} THEN d.task END"
+        references = sorted(
+            role for other, role, is_reference in dataset.uses if is_reference and other == transformation
+        )
+        if references:
+            edges = " UNION ".join(f"SELECT item, task FROM prov.{role}" for role in references)
+            joins.append(
+                " LEFT JOIN (SELECT e.item, e.task,"
+                " row_number() OVER (PARTITION BY e.item ORDER BY t.started_at, e.task) AS place"
+                f" FROM ({edges}) e JOIN prov.task_begin t ON t.task = e.task"
+                f" WHERE t.transformation = {name}) r{number}"
+                f" ON r{number}.item = d.item AND r{number}.place = 1"
+            )
+            task = f"COALESCE(r{number}.task, {task})"
+        columns[_free(f"{transformation}_task_id", columns)] = task
+    for attribute in dataset.attributes.values():
+        columns[_free(attribute.view_column, columns)] = f"d.{attribute.column}"
+    listed = [f"{source} AS {quote_name(name)}" for name, source in columns.items()] + ["d.run_id", "d.item"]
+    return f"SELECT {', '.join(listed)} FROM {dataset.table} d{''.join(joins)}"
+
+
+def _free(name: str, taken: dict[str, str]) -> str:
+    lower = {other.lower() for other in taken}
+    candidate, number = name, 2
+    while candidate.lower() in lower:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate

@@ -1,0 +1,117 @@
+"""Opening provenance: a file, or the service that owns it."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from optiprov.errors import ServiceUnavailable, StoreError, UrlError
+from optiprov.store.provenance import Provenance
+from optiprov.store.url import ENVIRONMENT_VARIABLE, StoreUrl, service_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from optiprov.store.remote import RemoteProvenance
+
+STORE_NAME = "provenance.duckdb"
+_RESTART_S = 3.0
+_RETRY_S = 0.1
+
+
+def connect(url: str | os.PathLike[str] | None = None) -> Provenance:
+    """Open provenance for asking.
+
+    A DuckDB file that a running service owns is asked through the service, whose address lies beside the
+    file; without one the file is opened for each query and closed again.
+
+    Args:
+        url: `duckdb:///path`, a path, or a service's `http://host:port`; by default OPTIPROV_STORE. A
+            directory with a `provenance.duckdb`, such as a study's, stands for that file.
+
+    Raises:
+        UrlError: there is no address, it cannot be understood, or it is a directory without a store.
+        StoreError: there is no such file.
+    """
+    text = os.fspath(url) if url is not None else os.environ.get(ENVIRONMENT_VARIABLE, "")
+    if not text:
+        raise UrlError(f"Which store? Give its URL or path (--store), or set {ENVIRONMENT_VARIABLE}.")
+    parsed = StoreUrl.parse(text)
+    if parsed.kind == "http":
+        from optiprov.store.remote import RemoteProvenance
+
+        return RemoteProvenance(parsed.location)
+    path = store_file(parsed.path)
+    if not path.exists():
+        raise StoreError(
+            f"{path}: there is no such store. Run an optimization or `optiprov serve` to make one."
+        )
+    return FileProvenance(path)
+
+
+def store_file(path: Path) -> Path:
+    """Return the file that a path stands for: itself, or the store in a directory.
+
+    Raises:
+        UrlError: it is a directory without a store.
+    """
+    if not path.is_dir():
+        return path
+    inside = path / STORE_NAME
+    if not inside.exists():
+        raise UrlError(
+            f"{path} is a directory without a {STORE_NAME}. Give the file of a store, or a study's directory."
+        )
+    return inside
+
+
+class FileProvenance(Provenance):
+    """The provenance in a DuckDB file, through the service that owns it where one runs.
+
+    While such a service is started again, it owns the file and does not answer yet: that is waited for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._service: RemoteProvenance | None = None
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """Ask the service that owns the file; without one open the file, ask, and close it."""
+        deadline = time.monotonic() + _RESTART_S
+        while True:
+            table = self._ask_service(sql, parameters)
+            if table is not None:
+                return table
+            try:
+                return self._ask_file(sql, parameters)
+            except StoreError:
+                if not service_file(self._path).exists() or time.monotonic() > deadline:
+                    raise
+            time.sleep(_RETRY_S)
+
+    def _ask_service(self, sql: str, parameters: Sequence[Any]) -> pa.Table | None:
+        from optiprov.store.remote import owning_service
+
+        service = self._service or owning_service(self._path)
+        self._service = None
+        if service is None:
+            return None
+        try:
+            table = service.fetch(sql, parameters)
+        except ServiceUnavailable:
+            return None  # it ended a moment ago, or was killed: the file is free
+        self._service = service
+        return table
+
+    def _ask_file(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
+        from optiprov.store.duckdb import DuckDBBackend
+
+        backend = DuckDBBackend(self._path, read_only=True)
+        try:
+            return backend.fetch(sql, parameters)
+        finally:
+            backend.close()

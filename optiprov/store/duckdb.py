@@ -1,0 +1,212 @@
+"""The embedded engine: one DuckDB file, owned by one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import threading
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from optiprov.errors import QueryError, StoreError
+from optiprov.store.backend import Backend, Columns, Kind
+from optiprov.store.url import service_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+_TYPES: dict[Kind, str] = {
+    "integer": "BIGINT",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "text": "VARCHAR",
+    "timestamp": "TIMESTAMP",
+    "json": "VARCHAR",
+}
+# The file is attached under a name of ours, so that no dataset or dataflow has the name of the file.
+_ATTACHED = "_store"
+_INTERRUPTION_S = 3.0
+_SEARCH_PATH = f"SET search_path = '{_ATTACHED}.main,{_ATTACHED}.prov'"
+
+
+class DuckDBBackend(Backend):
+    """A DuckDB file.
+
+    What queries may do is bounded by the engine itself: read-only transactions, no files, no network, no
+    extensions, no settings.
+
+    Args:
+        path: the file; it is created where it is absent, unless read-only.
+        read_only: open it to read only, beside other such readers.
+
+    Raises:
+        StoreError: the file is absent, owned by another process, or no DuckDB file.
+    """
+
+    faults = (
+        duckdb.IOException,
+        duckdb.OutOfMemoryException,
+        duckdb.InternalException,
+        duckdb.ConnectionException,
+        duckdb.FatalException,
+        duckdb.TransactionException,
+    )
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        if read_only and not path.exists():
+            raise StoreError(
+                f"{path}: there is no such store. Run an optimization or `optiprov serve` to make one."
+            )
+        self._connection = duckdb.connect(":memory:")
+        self._cursors: set[duckdb.DuckDBPyConnection] = set()
+        self._cursors_change = threading.Condition()
+        self._is_closing = False
+        mode = " (READ_ONLY)" if read_only else ""
+        name = str(path).replace("'", "''")
+        try:
+            self._connection.execute(f"ATTACH '{name}' AS {_ATTACHED}{mode}")
+            if not read_only:
+                self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_ATTACHED}.prov")
+            self._connection.execute(_SEARCH_PATH)
+        except duckdb.Error as error:
+            self._connection.close()
+            raise StoreError(f"{path}: {_why_not_opened(path, error)}") from error
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET python_enable_replacements = false")  # no variables of ours as tables
+        self._connection.execute("SET allow_community_extensions = false")
+        self._connection.execute("SET autoinstall_known_extensions = false")
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run a statement in the current transaction."""
+        self._connection.execute(sql, list(parameters))
+
+    def insert(self, table: str, columns: Columns) -> None:
+        """Append rows from Arrow arrays."""
+        import pyarrow as pa
+
+        types = {
+            "integer": pa.int64(),
+            "double": pa.float64(),
+            "boolean": pa.bool_(),
+            "text": pa.string(),
+            "timestamp": pa.timestamp("us"),
+            "json": pa.string(),
+        }
+        arrays = {name: pa.array(values, types[kind]) for name, (kind, values) in columns.items()}
+        self._connection.register("_rows", pa.table(arrays))
+        try:
+            names = ", ".join(f'"{name}"' for name in columns)
+            self._connection.execute(f"INSERT INTO {table} ({names}) SELECT * FROM _rows")
+        finally:
+            self._connection.unregister("_rows")
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = (), *, timeout_s: float | None = None) -> pa.Table:
+        """Run one query in a read-only transaction of its own."""
+        _check_single_query(sql)
+        cursor = self._cursor()
+        timer = threading.Timer(timeout_s, cursor.interrupt) if timeout_s is not None else None
+        try:
+            cursor.execute(_SEARCH_PATH)
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            if timer is not None:
+                timer.start()
+            return cursor.sql(sql, params=list(parameters)).to_arrow_table()
+        except duckdb.InterruptException as error:
+            raise TimeoutError(f"the query was interrupted (after {timeout_s} s)") from error
+        except (duckdb.Error, ValueError) as error:
+            raise QueryError(str(error)) from error
+        finally:
+            if timer is not None:
+                timer.cancel()
+            cursor.close()
+            with self._cursors_change:
+                self._cursors.discard(cursor)
+                self._cursors_change.notify_all()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        with self._cursors_change:
+            if self._is_closing:
+                raise StoreError("the store is closed")
+            cursor = self._connection.cursor()
+            self._cursors.add(cursor)
+            return cursor
+
+    def sql_type(self, kind: Kind) -> str:
+        """Return DuckDB's name of a type."""
+        return _TYPES[kind]
+
+    def close(self) -> None:
+        """Interrupt queries, write what is in the log into the file, and close it."""
+        self.interrupt()
+        with self._cursors_change:
+            self._cursors_change.wait_for(lambda: not self._cursors, _INTERRUPTION_S)
+        with contextlib.suppress(duckdb.ResourceInUseException):  # a query that cannot be interrupted
+            self._connection.close()
+
+    def interrupt(self) -> None:
+        """Interrupt the queries that run, and refuse others: the store is about to be closed."""
+        with self._cursors_change:
+            self._is_closing = True
+            for cursor in self._cursors:
+                cursor.interrupt()
+
+
+def _check_single_query(sql: str) -> None:
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
+    if len(statements) != 1 or statements[0].type not in _QUERIES:
+        found = ", ".join(statement.type.name for statement in statements) or "nothing"
+        raise QueryError(f"One SELECT is accepted at a time, got {found}. The store is read-only to queries.")
+
+
+_QUERIES = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
+
+_OWNER = re.compile(r"Conflicting lock is held in (.*?) ?\(PID (\d+)\)", re.DOTALL)
+
+
+def _why_not_opened(path: Path, error: duckdb.Error) -> str:
+    owner = _OWNER.search(str(error))
+    if owner is not None:
+        return _who_owns(path, owner[1], int(owner[2]))
+    return f"the store cannot be opened: {_what_it_is(path, error)}"
+
+
+def _who_owns(path: Path, program: str, pid: int) -> str:
+    try:
+        addresses = json.loads(service_file(path).read_text(encoding="utf-8"))
+        is_service, address = addresses["pid"] == pid, addresses["http"]
+    except (OSError, ValueError, KeyError, TypeError):
+        is_service, address = False, ""
+    if is_service:
+        return f"the service {address} owns it (pid {pid}). Use --store {address}, or stop it."
+    return (
+        f"another process owns the store: {program} (PID {pid}), and it is no service that can be asked."
+        " Wait until it ends, or stop it first."
+    )
+
+
+def _what_it_is(path: Path, error: duckdb.Error) -> str:
+    if path.is_dir():
+        return f"it is a directory. Give a file, such as {path / 'provenance.duckdb'}"
+    if not path.parent.is_dir():
+        return f"there is no directory {path.parent}."
+    if path.exists() and not os.access(path, os.R_OK):
+        return "this user may not read it."
+    if not os.access(path if path.exists() else path.parent, os.W_OK) and "Permission" in str(error):
+        return "this user may not write it."
+    if "not a valid DuckDB" in str(error):
+        return "it is no DuckDB file."
+    if isinstance(error, duckdb.CatalogException):
+        return "it is a DuckDB file without provenance."
+    return str(error).splitlines()[0]

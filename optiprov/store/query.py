@@ -1,0 +1,355 @@
+"""The query API: projection, filter, aggregation, sort and limit over tasks, compiled to SQL.
+
+A row is a task with the data items that it used and generated: a task that generated three items of a
+dataset that is asked for has three rows. Fields are `task.*`, `run.*`, `trial.*`, and `used.<attribute>` and
+`generated.<attribute>` of those items; `used.<dataset>.<attribute>` where several datasets have an attribute
+of that name, of which otherwise the first that has a value is shown.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optiprov.errors import QueryError
+from optiprov.records import Status
+from optiprov.store.backend import quote_name
+from optiprov.store.conditions import OPERATORS, Literal
+
+Filter = Mapping[str, Any]
+Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+
+_TASK = (
+    "task_id",
+    "transformation",
+    "status",
+    "host",
+    "agent",
+    "started_at",
+    "ended_at",
+    "error",
+    "duration_s",
+)
+_RUN = ("run_id", "dataflow", "status", "agent", "host", "pid", "started_at", "ended_at", "campaign", "study")
+_TRIAL = ("trial_id", "status", "value", "started_at", "ended_at")
+_ALIASES = {
+    "task_id": "task.task_id",
+    "transformation": "task.transformation",
+    "status": "task.status",
+    "started_at": "task.started_at",
+    "ended_at": "task.ended_at",
+    "run_id": "run.run_id",
+    "workflow_id": "run.run_id",
+    "dataflow": "run.dataflow",
+    "campaign_id": "run.campaign",
+    "study": "run.study",
+    "trial_id": "trial.trial_id",
+}
+FIELDS = {"task": _TASK, "run": _RUN, "trial": _TRIAL}
+"""The fields that every store has, by group."""
+_OPERATORS = (*OPERATORS, "$exists", "$not")
+AGGREGATES = {"min": "min", "max": "max", "avg": "avg", "sum": "sum", "count": "count", "std": "stddev_samp"}
+_DIRECTIONS = {"ascending": "ASC", "descending": "DESC"}
+_KINDS = {
+    **{("task", name): "timestamp" for name in ("started_at", "ended_at")},
+    **{("run", name): "timestamp" for name in ("started_at", "ended_at")},
+    **{("trial", name): "timestamp" for name in ("started_at", "ended_at")},
+    ("task", "duration_s"): "double",
+    ("run", "pid"): "integer",
+    ("trial", "value"): "double",
+}
+_SIDES = ("used", "generated")
+_ARITHMETIC = {"integer", "double", "boolean"}
+_STATUSES = (Status.RUNNING, *Status.ENDS)
+
+
+@dataclass
+class Compiled:
+    """A query as SQL and its parameters."""
+
+    sql: str
+    parameters: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class DatasetAttribute:
+    """Where the values of an attribute are."""
+
+    dataset: str
+    dataset_key: int
+    name: str
+    column: str
+    kind: str
+    sides: frozenset[str]
+
+
+def read_attributes(fetch: Fetch) -> list[DatasetAttribute]:
+    """Read from the store which attributes its datasets have, and which side of tasks they are on."""
+    sides: dict[int, set[str]] = {}
+    for key, role in fetch("SELECT DISTINCT dataset_key, role FROM prov.dataset_use", ()):
+        sides.setdefault(key, set()).add(role)
+    rows = fetch(
+        "SELECT d.dataset, a.dataset_key, a.attribute, a.position, a.type FROM prov.attribute a"
+        " JOIN prov.dataset d ON d.dataset_key = a.dataset_key ORDER BY a.dataset_key, a.position",
+        (),
+    )
+    return [
+        DatasetAttribute(dataset, key, name, f"a{position}", kind, frozenset(sides.get(key, ())))
+        for dataset, key, name, position, kind in rows
+    ]
+
+
+class Compiler:
+    """Compiles one query against the attributes that a store has.
+
+    Args:
+        attributes: what `read_attributes` returned.
+    """
+
+    def __init__(self, attributes: Iterable[DatasetAttribute]) -> None:
+        self._attributes = list(attributes)
+        self._fields: dict[str, str] = {}
+        self._joined: dict[tuple[str, int], str] = {}  # (side, dataset) to the alias of its items
+        self._parameters: list[Any] = []
+
+    def compile(
+        self,
+        projection: Sequence[str] | None,
+        where: Filter | None,
+        aggregation: Sequence[tuple[str, str]] | None,
+        sort: Sequence[tuple[str, str]] | None,
+        limit: int | None,
+    ) -> Compiled:
+        """Compile a query.
+
+        Raises:
+            QueryError: an unknown field, operator, aggregate or direction; the message lists what there is.
+        """
+        pairs = _pairs(aggregation, "an aggregation", "(function, field)")
+        shown = _names(projection) or ([] if pairs else self._default_projection())
+        aggregates = dict(self._aggregate(*pair) for pair in pairs)
+        aggregated = {pair[1] for pair in pairs}
+        groups = [name for name in shown if name not in aggregated] if aggregates else []
+        plain = groups if aggregates else shown
+        selected = [f"{self._field(name)} AS {quote_name(name)}" for name in plain]
+        selected += [f"{sql} AS {quote_name(name)}" for name, sql in aggregates.items()]
+        condition = self._filter(where or {})
+        order = [
+            self._sort(name, direction, groups, aggregates)
+            for name, direction in _pairs(sort, "a sort", "(field, direction)")
+        ]
+        sql = f"SELECT {', '.join(selected)} FROM {self._from()} WHERE {condition}"
+        if groups:
+            sql += " GROUP BY " + ", ".join(self._field(name) for name in groups)
+        if order:
+            sql += " ORDER BY " + ", ".join(order)
+        if limit is not None:
+            sql += f" LIMIT {_limit(limit)}"
+        return Compiled(sql, self._parameters)
+
+    def _default_projection(self) -> list[str]:
+        names = ["trial_id", "task_id", "transformation", "status"]
+        for side in _SIDES:
+            names += dict.fromkeys(f"{side}.{a.name}" for a in self._attributes if side in a.sides)
+        return names
+
+    def _field(self, name: str) -> str:
+        if name not in self._fields:
+            self._fields[name] = self._resolve(_ALIASES.get(name, name))
+        return self._fields[name]
+
+    def _resolve(self, name: str) -> str:
+        group, _, rest = name.partition(".")
+        if group == "task" and rest in _TASK:
+            return (
+                "date_diff('microsecond', t.started_at, t.ended_at) / 1e6"
+                if rest == "duration_s"
+                else f"t.{rest}"
+            )
+        if group == "run" and rest in _RUN:
+            return f"r.{rest}"
+        if group == "trial" and rest in _TRIAL:
+            return "r.trial_id" if rest == "trial_id" else f"i.{rest}"
+        found = self._find(group, rest)
+        if not found:
+            raise QueryError(self._unknown(name))
+        columns = [f"{self._alias(group, a.dataset_key)}.{a.column}" for a in found]
+        if len({a.kind for a in found}) > 1 and not {a.kind for a in found} <= _ARITHMETIC:
+            columns = [f"CAST({column} AS VARCHAR)" for column in columns]
+        return columns[0] if len(columns) == 1 else f"COALESCE({', '.join(columns)})"
+
+    def _find(self, side: str, rest: str) -> list[DatasetAttribute]:
+        here = [a for a in self._attributes if side in a.sides]
+        named = [a for a in here if a.name == rest]
+        return named or [a for a in here if f"{a.dataset}.{a.name}" == rest]
+
+    def _alias(self, side: str, dataset_key: int) -> str:
+        return self._joined.setdefault((side, dataset_key), f"{side}_{dataset_key}")
+
+    def _unknown(self, name: str) -> str:
+        groups = {side: self._attribute_names(side) for side in _SIDES} | FIELDS
+        hint = _hint(name, groups)
+        lines = [f"  {group}: {', '.join(names) or '(none)'}" for group, names in groups.items()]
+        lines.append(f"  for short: {', '.join(_ALIASES)}")
+        return "\n".join([f"unknown field {name!r}.{hint} There are:", *lines])
+
+    def _attribute_names(self, side: str) -> tuple[str, ...]:
+        """The attributes of a side; those of several datasets also with their dataset."""
+        here = [a for a in self._attributes if side in a.sides]
+        counts = Counter(a.name for a in here)
+        qualified = [f"{a.dataset}.{a.name}" for a in here if counts[a.name] > 1]
+        return tuple(dict.fromkeys([a.name for a in here] + qualified))
+
+    def _kind(self, name: str) -> str | None:
+        group, _, rest = _ALIASES.get(name, name).partition(".")
+        if (group, rest) in _KINDS:
+            return _KINDS[group, rest]
+        kinds = {a.kind for a in self._find(group, rest)}
+        if not kinds:
+            return "text"
+        if len(kinds) == 1:
+            return kinds.pop()
+        return None if kinds <= _ARITHMETIC else "text"
+
+    def _filter(self, where: Any) -> str:
+        if not isinstance(where, Mapping):
+            raise QueryError(f"a filter is a mapping of fields to conditions, got {where!r}")
+        parts = []
+        for name, condition in where.items():
+            if name in ("$and", "$or"):
+                if not isinstance(condition, (list, tuple)):
+                    raise QueryError(f"{name} takes a list of filters, got {condition!r}")
+                joined = f" {name[1:].upper()} ".join(f"({self._filter(part)})" for part in condition)
+                parts.append(f"({joined})" if joined else "TRUE")
+            elif name == "$not":
+                parts.append(f"NOT ({self._filter(condition)})")
+            elif str(name).startswith("$"):
+                raise QueryError(
+                    f"unknown operator {name!r}; there are $and, $or, $not, {', '.join(_OPERATORS)}"
+                )
+            else:
+                parts.append(self._condition(name, condition))
+        return " AND ".join(parts) or "TRUE"
+
+    def _condition(self, name: str, condition: Any) -> str:
+        if not isinstance(condition, Mapping):
+            condition = {"$eq": condition}
+        compared = (self._compare(name, operator, value) for operator, value in condition.items())
+        return " AND ".join(compared) or "TRUE"
+
+    def _compare(self, name: str, operator: str, value: Any) -> str:
+        column = self._field(name)
+        if operator == "$exists":
+            return f"{column} IS {'NOT ' if value else ''}NULL"
+        if operator == "$not":
+            return f"NOT ({self._condition(name, value)})"
+        if operator == "$in":
+            if not isinstance(value, (list, tuple, set, frozenset)):
+                raise QueryError(f"$in takes a list of values, got {value!r}")
+            values = [self._read(name, one) for one in value]
+            for one in values:
+                self._check_type(name, one)
+                self._check_status(name, one)
+            self._parameters += values
+            return f"{column} IN ({', '.join('?' * len(values))})" if values else "FALSE"
+        if operator not in OPERATORS:
+            raise QueryError(f"unknown operator {operator!r}; there are {', '.join(_OPERATORS)}")
+        value = value.text if operator == "$like" and isinstance(value, Literal) else self._read(name, value)
+        if value is None and operator in ("$eq", "$ne"):
+            return f"{column} IS NULL" if operator == "$eq" else f"{column} IS NOT NULL"
+        if operator == "$like" and not isinstance(value, str):
+            raise QueryError(f"$like takes a pattern such as 'adam%', got {value!r}")
+        self._check_type(name, value)
+        if operator in ("$eq", "$ne"):
+            self._check_status(name, value)
+        self._parameters.append(value)
+        return f"{column} {'<>' if operator == '$ne' else OPERATORS[operator].upper()} ?"
+
+    def _read(self, name: str, value: Any) -> Any:
+        return value.as_kind(self._kind(name)) if isinstance(value, Literal) else value
+
+    @staticmethod
+    def _check_status(name: str, value: Any) -> None:
+        group, _, rest = _ALIASES.get(name, name).partition(".")
+        if group in FIELDS and rest == "status" and value not in _STATUSES:
+            close = difflib.get_close_matches(str(value), _STATUSES, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise QueryError(f"no {name} can be {value!r}.{hint} There are {', '.join(_STATUSES)}.")
+
+    def _check_type(self, name: str, value: Any) -> None:
+        kind = self._kind(name)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        fits = {
+            "integer": is_number,
+            "double": is_number,
+            "boolean": isinstance(value, bool),
+            "timestamp": isinstance(value, (str, datetime.datetime)),
+            "text": isinstance(value, str),
+            "json": isinstance(value, str),
+        }
+        if not fits.get(kind or "", isinstance(value, (str, int, float, datetime.datetime))):
+            raise QueryError(f"{name} is {kind or 'of several types'}, it cannot be compared with {value!r}")
+
+    def _aggregate(self, function: str, name: str) -> tuple[str, str]:
+        if function not in AGGREGATES:
+            raise QueryError(f"unknown aggregation {function!r}; there are {', '.join(AGGREGATES)}")
+        return f"{function}({name})", f"{AGGREGATES[function]}({self._field(name)})"
+
+    def _sort(self, name: str, direction: str, groups: list[str], aggregates: Mapping[str, str]) -> str:
+        if direction not in _DIRECTIONS:
+            raise QueryError(f"a sort is {' or '.join(_DIRECTIONS)}, got {direction!r}")
+        column = aggregates.get(name) or self._field(name)
+        if aggregates and name not in groups and name not in aggregates:
+            raise QueryError(
+                f"rows are groups, which have no {name!r}: sort by {', '.join([*groups, *aggregates])}"
+            )
+        return f"{column} {_DIRECTIONS[direction]} NULLS LAST"
+
+    def _from(self) -> str:
+        joined = "prov.task t LEFT JOIN prov.run r ON r.run_id = t.run_id"
+        if any(column.startswith("i.") for column in self._fields.values()):
+            joined += " LEFT JOIN prov.trial i ON i.trial_id = r.trial_id AND i.study = r.study"
+        for (side, key), alias in self._joined.items():
+            joined += (
+                f" LEFT JOIN (SELECT e.task AS by_task, d.* FROM prov.{side} e"
+                f" JOIN dataset.d{key} d ON d.item = e.item) {alias} ON {alias}.by_task = t.task"
+            )
+        return joined
+
+
+def _hint(name: str, groups: Mapping[str, Sequence[str]]) -> str:
+    """Suggest fields that have this name in another group, or without a group; otherwise similar ones."""
+    full = {f"{group}.{one}": one for group, names in groups.items() for one in names}
+    bare = name.partition(".")[2] if name.partition(".")[0] in groups else name
+    found = [field for field, one in full.items() if one == bare]
+    if not found:
+        found = difflib.get_close_matches(name, [*full, *_ALIASES], n=1)
+    if not found:
+        close = difflib.get_close_matches(bare, list(full.values()), n=1)
+        found = [field for field, one in full.items() if one in close]
+    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""
+
+
+def _names(projection: Any) -> list[str]:
+    if isinstance(projection, str) or not all(isinstance(name, str) for name in projection or ()):
+        raise QueryError(f"a projection is a list of fields, got {projection!r}")
+    return list(projection or ())
+
+
+def _pairs(listed: Any, what: str, form: str) -> list[tuple[str, str]]:
+    if isinstance(listed, str) or not all(
+        isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(one, str) for one in pair)
+        for pair in listed or ()
+    ):
+        raise QueryError(f"{what} is a list of {form}, got {listed!r}")
+    return [(first, second) for first, second in listed or ()]
+
+
+def _limit(limit: int) -> int:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        raise QueryError(f"a limit is a whole number from 0 on, got {limit!r}")
+    return limit

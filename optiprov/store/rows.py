@@ -1,0 +1,263 @@
+"""Turns records into rows of the store's tables."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from optiprov import records
+from optiprov.store.values import clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from optiprov.wire import Header
+
+_EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - the store's timestamps are UTC without a zone
+
+
+class DatasetRow(NamedTuple):
+    """A data item's values, as they arrived, on their way into a dataset's table."""
+
+    dataflow: str
+    dataset: str
+    item: int
+    item_id: str
+    run_id: str
+    task: int
+    transformation: str
+    role: str
+    attributes: dict[str, Any] | None
+    source: tuple[str, int]
+
+
+@dataclass(frozen=True)
+class TrialClosing:
+    """A trial whose processes have ended: its open runs end with this status."""
+
+    trial_id: str
+    status: str
+    reason: str | None
+    ended_at: datetime.datetime
+
+
+class Rows:
+    """The rows that a commit appends, by table."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        self.dataset_rows: list[DatasetRow] = []
+        self.closings: list[TrialClosing] = []
+
+    def add(self, record: records.Record, header: Header, sequence: int) -> None:
+        """Add the rows of one record.
+
+        Raises:
+            ValueError, OverflowError: a value that no column takes, such as a time beyond the calendar.
+        """
+        _ADD[type(record)](self, record, header, sequence)
+
+    def reject(self, header: Header, sequence: int, reason: str, payload: bytes) -> None:
+        """Keep what cannot be stored, with the reason."""
+        text = payload[:_PAYLOAD_LIMIT].decode("utf-8", "backslashreplace")  # the start tells what it was
+        self.tables["rejected"].append((header.client, sequence, clean_text(reason), text, _now()))
+
+    def lose(self, header: Header, first: int, count: int, reason: str) -> None:
+        """Count records that will never arrive."""
+        self.tables["lost"].append((header.client, first, count, reason, _now()))
+
+
+def _run_begin(rows: Rows, record: records.RunBegin, header: Header, _sequence: int) -> None:
+    rows.tables["run_begin"].append(
+        (
+            record.run_id,
+            record.dataflow,
+            header.client,
+            header.trial,
+            header.study,
+            record.campaign or header.campaign,
+            record.agent or header.user,
+            header.host,
+            header.pid,
+            timestamp(record.started_us),
+        )
+    )
+
+
+def _run_end(rows: Rows, record: records.RunEnd, header: Header, _sequence: int) -> None:
+    ended_at = timestamp(record.ended_us)
+    row = (record.run_id, header.client, _end(record.status), record.record_count, None, ended_at)
+    rows.tables["run_end"].append(row)
+
+
+def _task_begin(rows: Rows, record: records.TaskBegin, header: Header, sequence: int) -> None:
+    task = records.task_key(record.run_id, record.task_id)
+    rows.tables["task_begin"].append(
+        (
+            task,
+            record.task_id,
+            record.run_id,
+            record.dataflow,
+            record.transformation,
+            record.host or header.host,
+            record.agent or header.user,
+            timestamp(record.started_us),
+        )
+    )
+    rows.tables["dependency"] += [
+        (task, records.task_key(record.run_id, other)) for other in record.dependencies
+    ]
+    _items(rows, record, "used", record.used, (header.client, sequence))
+
+
+def _task_end(rows: Rows, record: records.TaskEnd, header: Header, sequence: int) -> None:
+    rows.tables["task_end"].append(
+        (
+            records.task_key(record.run_id, record.task_id),
+            record.task_id,
+            record.run_id,
+            record.dataflow,
+            record.transformation,
+            _end(record.status),
+            record.error,
+            timestamp(record.ended_us),
+        )
+    )
+    _items(rows, record, "generated", record.generated, (header.client, sequence))
+
+
+def _items(
+    rows: Rows,
+    record: records.TaskBegin | records.TaskEnd,
+    role: str,
+    items: list[records.Item],
+    source: tuple[str, int],
+) -> None:
+    task = records.task_key(record.run_id, record.task_id)
+    for item in items:
+        key = records.item_key(item.item_id)
+        rows.tables[role].append((task, key))
+        rows.tables["derivation"] += [(key, records.item_key(str(other))) for other in item.derived_from]
+        if item.file is not None:
+            rows.tables["file"].append(_file(key, item.file))
+        if item.attributes is None and not item.dataset:
+            continue  # a reference by id alone
+        rows.dataset_rows.append(
+            DatasetRow(
+                clean_text(item.dataflow or record.dataflow),
+                clean_text(item.dataset or "unnamed"),
+                key,
+                item.item_id,
+                record.run_id,
+                task,
+                clean_text(record.transformation),
+                role,
+                item.attributes,
+                source,
+            )
+        )
+
+
+def _study_begin(rows: Rows, record: records.StudyBegin, _header: Header, _sequence: int) -> None:
+    space, settings = json.dumps(record.space), json.dumps(record.settings)
+    started_at = timestamp(record.started_us)
+    row = (record.study, record.campaign, record.metric, record.mode, space, settings, started_at)
+    rows.tables["study_begin"].append(row)
+
+
+def _study_end(rows: Rows, record: records.StudyEnd, _header: Header, _sequence: int) -> None:
+    row = (record.study, _end(record.status), record.reason, timestamp(record.ended_us))
+    rows.tables["study_end"].append(row)
+
+
+def _trial_begin(rows: Rows, record: records.TrialBegin, _header: Header, _sequence: int) -> None:
+    row = (record.study, record.trial, json.dumps(record.config), timestamp(record.started_us))
+    rows.tables["trial_begin"].append(row)
+
+
+def _trial_report(rows: Rows, record: records.TrialReport, _header: Header, _sequence: int) -> None:
+    row = (record.study, record.trial, record.step, record.value, timestamp(record.reported_us))
+    rows.tables["trial_report"].append(row)
+
+
+def _trial_end(rows: Rows, record: records.TrialEnd, _header: Header, _sequence: int) -> None:
+    rows.tables["trial_end"].append(
+        (
+            record.study,
+            record.trial,
+            _end(record.status),
+            record.value,
+            json.dumps(record.metrics),
+            record.reason,
+            timestamp(record.ended_us),
+        )
+    )
+
+
+def _trial_close(rows: Rows, record: records.TrialClose, _header: Header, _sequence: int) -> None:
+    ended_at = timestamp(record.ended_us)
+    reason = None if record.reason is None else clean_text(record.reason)
+    rows.closings.append(TrialClosing(clean_text(record.trial), _end(record.status), reason, ended_at))
+
+
+def _annotation(rows: Rows, record: records.Annotation, _header: Header, _sequence: int) -> None:
+    rows.tables["annotation"].append(
+        (
+            record.target_kind,
+            record.target,
+            record.namespace,
+            record.key,
+            json.dumps(record.value),
+            record.agent,
+            timestamp(record.annotated_us),
+        )
+    )
+
+
+def _lost(rows: Rows, record: records.Lost, header: Header, sequence: int) -> None:
+    rows.lose(header, sequence, record.record_count, record.reason)
+
+
+_PAYLOAD_LIMIT = 64 << 10
+_ADD: dict[type, Callable[[Rows, Any, Header, int], None]] = {
+    records.RunBegin: _run_begin,
+    records.RunEnd: _run_end,
+    records.TaskBegin: _task_begin,
+    records.TaskEnd: _task_end,
+    records.StudyBegin: _study_begin,
+    records.StudyEnd: _study_end,
+    records.TrialBegin: _trial_begin,
+    records.TrialReport: _trial_report,
+    records.TrialEnd: _trial_end,
+    records.TrialClose: _trial_close,
+    records.Annotation: _annotation,
+    records.Lost: _lost,
+}
+
+
+def timestamp(microseconds: int) -> datetime.datetime:
+    """Return a UTC timestamp for microseconds since the epoch.
+
+    Raises:
+        OverflowError: the time is beyond the calendar.
+    """
+    return _EPOCH + datetime.timedelta(microseconds=microseconds)
+
+
+def _now() -> datetime.datetime:
+    return timestamp(records.now_us())
+
+
+def _end(status: str) -> str:
+    if status not in records.Status.ENDS:
+        raise ValueError(f"a status at the end is one of {', '.join(records.Status.ENDS)}, got {status!r}")
+    return status
+
+
+def _file(item: int, file: dict[str, Any]) -> tuple[Any, ...]:
+    modified_us = file.get("modified_us")
+    modified_at = None if modified_us is None else timestamp(modified_us)
+    return (item, file.get("path"), file.get("role"), file.get("size_bytes"), modified_at)

@@ -1,0 +1,243 @@
+"""The tables of the store, its views, and how a store of an older version becomes one of this.
+
+The tables are in the schema `prov`, the rows of datasets in `dataset`; the views that users name are in the
+default schema and in one schema a dataflow. Events are appended, never updated: `run`, `task`, `study` and
+`trial` are views that put begin and end together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optiprov.errors import StoreError
+
+if TYPE_CHECKING:
+    from optiprov.store.backend import Backend, Kind
+
+VERSION = 1
+
+TABLES: dict[str, dict[str, Kind]] = {
+    # who sent what
+    "client": {
+        "client_id": "text",
+        "host": "text",
+        "pid": "integer",
+        "username": "text",
+        "trial_id": "text",
+        "study": "text",
+        "campaign": "text",
+        "first_seen_at": "timestamp",
+    },
+    "ingest_mark": {
+        "client_id": "text",
+        "mark": "integer",
+        "commit_id": "integer",
+        "committed_at": "timestamp",
+    },
+    "rejected": {
+        "client_id": "text",
+        "sequence": "integer",
+        "reason": "text",
+        "payload": "text",
+        "rejected_at": "timestamp",
+    },
+    "lost": {
+        "client_id": "text",
+        "first_sequence": "integer",
+        "record_count": "integer",
+        "reason": "text",
+        "detected_at": "timestamp",
+    },
+    # retrospective
+    "run_begin": {
+        "run_id": "text",
+        "dataflow": "text",
+        "client_id": "text",
+        "trial_id": "text",
+        "study": "text",
+        "campaign": "text",
+        "agent": "text",
+        "host": "text",
+        "pid": "integer",
+        "started_at": "timestamp",
+    },
+    "run_end": {
+        "run_id": "text",
+        "client_id": "text",
+        "status": "text",
+        "record_count": "integer",
+        "reason": "text",
+        "ended_at": "timestamp",
+    },
+    "task_begin": {
+        "task": "integer",
+        "task_id": "text",
+        "run_id": "text",
+        "dataflow": "text",
+        "transformation": "text",
+        "host": "text",
+        "agent": "text",
+        "started_at": "timestamp",
+    },
+    "task_end": {
+        "task": "integer",
+        "task_id": "text",
+        "run_id": "text",
+        "dataflow": "text",
+        "transformation": "text",
+        "status": "text",
+        "error": "text",
+        "ended_at": "timestamp",
+    },
+    "dependency": {"task": "integer", "depends_on": "integer"},
+    "used": {"task": "integer", "item": "integer"},
+    "generated": {"task": "integer", "item": "integer"},
+    "item": {"item": "integer", "item_id": "text", "dataset_key": "integer", "run_id": "text"},
+    "derivation": {"item": "integer", "source": "integer"},
+    "file": {
+        "item": "integer",
+        "path": "text",
+        "role": "text",
+        "size_bytes": "integer",
+        "modified_at": "timestamp",
+    },
+    "annotation": {
+        "target_kind": "text",
+        "target": "text",
+        "namespace": "text",
+        "key": "text",
+        "value": "json",
+        "agent": "text",
+        "annotated_at": "timestamp",
+    },
+    "telemetry": {
+        "run_id": "text",
+        "task": "integer",
+        "host": "text",
+        "metric": "text",
+        "value": "double",
+        "sampled_at": "timestamp",
+    },
+    # prospective
+    "dataset": {"dataset_key": "integer", "dataflow": "text", "dataset": "text", "version": "integer"},
+    "attribute": {
+        "dataset_key": "integer",
+        "position": "integer",
+        "attribute": "text",
+        "type": "text",
+        "view_column": "text",
+    },
+    "dataset_use": {
+        "dataset_key": "integer",
+        "transformation": "text",
+        "role": "text",
+        "is_reference": "boolean",
+    },
+    # optimization
+    "study_begin": {
+        "study": "text",
+        "campaign": "text",
+        "metric": "text",
+        "mode": "text",
+        "space": "json",
+        "settings": "json",
+        "started_at": "timestamp",
+    },
+    "study_end": {"study": "text", "status": "text", "reason": "text", "ended_at": "timestamp"},
+    "trial_begin": {"study": "text", "trial_id": "text", "config": "json", "started_at": "timestamp"},
+    "trial_report": {
+        "study": "text",
+        "trial_id": "text",
+        "step": "integer",
+        "value": "double",
+        "reported_at": "timestamp",
+    },
+    "trial_end": {
+        "study": "text",
+        "trial_id": "text",
+        "status": "text",
+        "value": "double",
+        "metrics": "json",
+        "reason": "text",
+        "ended_at": "timestamp",
+    },
+}
+
+VIEWS: dict[str, str] = {
+    "run": """
+        SELECT b.run_id, b.dataflow, b.trial_id, b.study, b.campaign, b.agent, b.host, b.pid,
+               CASE WHEN e.worst = 2 THEN 'failed' WHEN e.worst = 1 THEN 'stopped'
+                    WHEN b.open_parts = 0 THEN 'finished' ELSE 'running' END AS status,
+               b.started_at,
+               CASE WHEN b.open_parts = 0 OR e.worst > 0 THEN e.ended_at END AS ended_at,
+               e.reason
+        FROM (SELECT r.run_id, min(r.dataflow) AS dataflow, min(r.trial_id) AS trial_id,
+                     min(r.study) AS study, min(r.campaign) AS campaign, min(r.agent) AS agent,
+                     min(r.host) AS host, min(r.pid) AS pid, min(r.started_at) AS started_at,
+                     sum(CASE WHEN p.client_id IS NULL THEN 1 ELSE 0 END) AS open_parts
+              FROM prov.run_begin r
+              LEFT JOIN (SELECT DISTINCT run_id, client_id FROM prov.run_end) p
+                   ON p.run_id = r.run_id AND p.client_id = r.client_id
+              GROUP BY r.run_id) b
+        LEFT JOIN (SELECT run_id, max(ended_at) AS ended_at,
+                          max(CASE status WHEN 'failed' THEN 2 WHEN 'stopped' THEN 1 ELSE 0 END) AS worst,
+                          max(reason) AS reason
+                   FROM prov.run_end GROUP BY run_id) e ON e.run_id = b.run_id""",
+    "task": """
+        SELECT COALESCE(b.task, e.task) AS task, COALESCE(b.task_id, e.task_id) AS task_id,
+               COALESCE(b.run_id, e.run_id) AS run_id, COALESCE(b.dataflow, e.dataflow) AS dataflow,
+               COALESCE(b.transformation, e.transformation) AS transformation,
+               COALESCE(e.status, 'running') AS status, b.host, b.agent, b.started_at, e.ended_at, e.error
+        FROM prov.task_begin b FULL OUTER JOIN prov.task_end e ON e.task = b.task""",
+    "study": """
+        SELECT b.study, b.campaign, b.metric, b.mode, COALESCE(e.status, 'running') AS status,
+               b.started_at, e.ended_at, e.reason, b.space, b.settings
+        FROM prov.study_begin b LEFT JOIN prov.study_end e ON e.study = b.study""",
+    "trial": """
+        SELECT b.study, b.trial_id, COALESCE(e.status, 'running') AS status, e.value, b.config, e.metrics,
+               b.started_at, e.ended_at, e.reason
+        FROM prov.trial_begin b
+        LEFT JOIN prov.trial_end e ON e.study = b.study AND e.trial_id = b.trial_id""",
+}
+
+
+def _create_all(backend: Backend) -> None:
+    backend.execute("CREATE SCHEMA IF NOT EXISTS prov")
+    backend.execute("CREATE SCHEMA dataset")
+    backend.execute(f"CREATE TABLE prov.schema_version (version {backend.sql_type('integer')})")
+    for table, columns in TABLES.items():
+        defined = ", ".join(f"{name} {backend.sql_type(kind)}" for name, kind in columns.items())
+        backend.execute(f"CREATE TABLE prov.{table} ({defined})")
+    for view, query in VIEWS.items():
+        backend.execute(f"CREATE VIEW prov.{view} AS {query}")
+
+
+_MIGRATIONS = [_create_all]
+"""Step n takes a store from version n to version n + 1."""
+
+
+def migrate(backend: Backend) -> None:
+    """Bring a store, empty or of an older version, to this version; each step is one transaction.
+
+    Raises:
+        StoreError: the store was written by a later version of optiprov.
+    """
+    present = _version(backend)
+    if present > VERSION:
+        raise StoreError(
+            f"The store has schema version {present}, this optiprov knows versions up to {VERSION}. "
+            "Use the optiprov that wrote it, or a later one."
+        )
+    for step in range(present, VERSION):
+        with backend.transaction():
+            _MIGRATIONS[step](backend)
+            backend.execute("DELETE FROM prov.schema_version")
+            backend.execute(f"INSERT INTO prov.schema_version VALUES ({step + 1})")
+
+
+def _version(backend: Backend) -> int:
+    known = backend.rows(
+        "SELECT 1 FROM information_schema.tables"
+        " WHERE table_schema = 'prov' AND table_name = 'schema_version'"
+    )
+    return int(backend.rows("SELECT max(version) FROM prov.schema_version")[0][0]) if known else 0

@@ -1,0 +1,23 @@
+"""The message format between capture and service: records, batches, acknowledgements, topics, addresses."""
+
+from __future__ import annotations
+
+from optiprov.wire.batch import Batch, Header, decode_batch, encode_batch
+from optiprov.wire.broker import BrokerAddress
+from optiprov.wire.record import decode_record, encode_record
+from optiprov.wire.topics import ACK_PREFIX, RECORDS_FILTER, SERVICE_TOPIC, ack_topic, records_topic
+
+__all__ = [
+    "ACK_PREFIX",
+    "RECORDS_FILTER",
+    "SERVICE_TOPIC",
+    "Batch",
+    "BrokerAddress",
+    "Header",
+    "ack_topic",
+    "decode_batch",
+    "decode_record",
+    "encode_batch",
+    "encode_record",
+    "records_topic",
+]

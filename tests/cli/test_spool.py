@@ -1,0 +1,62 @@
+"""`optiprov spool`: what programs left behind is shown, and sent."""
+
+from __future__ import annotations
+
+from optiprov import connect
+from tests.serve.emitters import EMIT
+
+
+def test_status_lists_what_is_undelivered(run_python, tmp_path, optiprov):
+    """A program without a broker leaves its records; the list says whose they are, and how many."""
+    run_python(EMIT, "a", 3, 0)
+    status, output, _ = optiprov("spool", "status", tmp_path / "spool")
+    assert status == 0
+    assert "8 records" in output
+    assert "(ended)" in output
+    assert "1 client with undelivered provenance" in output
+
+
+def test_status_of_an_empty_place_is_no_error(tmp_path, optiprov):
+    """Nothing is undelivered where nothing was ever emitted."""
+    status, output, _ = optiprov("spool", "status", tmp_path / "none")
+    assert (status, "0 clients" in output) == (0, True)
+
+
+def test_send_delivers_what_ended_programs_left(run_python, start_service, tmp_path, optiprov):
+    """After `send` the records are in the store, and the spool is empty."""
+    for name in ("a", "b"):
+        run_python(EMIT, name, 3, 0)
+    service = start_service()
+    status, output, _ = optiprov("spool", "send", tmp_path / "spool", "--broker", service.mqtt)
+    assert status == 0
+    assert "16 records of 2 clients sent" in output
+    assert connect(service.store).runs()["status"].tolist() == ["finished", "finished"]
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_send_without_a_broker_that_answers_exits_with_1_and_keeps_all(run_python, tmp_path, optiprov):
+    """What cannot be sent stays, and the message says where."""
+    run_python(EMIT, "a", 3, 0)
+    status, _, errors = optiprov(
+        "spool", "send", tmp_path / "spool", "--broker", "127.0.0.1:9", "--timeout", "1"
+    )
+    assert status == 1
+    assert str(tmp_path / "spool") in errors
+    assert "8 records" in optiprov("spool", "status", tmp_path / "spool")[1]
+
+
+def test_send_without_an_address_is_an_input_error(tmp_path, optiprov):
+    """Where to send to is asked for, not guessed."""
+    status, _, errors = optiprov("spool", "send", tmp_path / "spool")
+    assert status == 2
+    assert "--broker" in errors
+
+
+def test_next_program_sends_what_an_earlier_one_left(run_python, start_service, tmp_path):
+    """A program that reaches a broker delivers the leftovers of its spool directory too."""
+    run_python(EMIT, "a", 3, 0)
+    service = start_service()
+    run_python(EMIT, "b", 20, 0.05, OPTIPROV_BROKER=service.mqtt)
+    programs = connect(service.store).sql("SELECT DISTINCT program FROM step_input ORDER BY program")
+    assert programs["program"].tolist() == ["a", "b"]
+    assert list((tmp_path / "spool").iterdir()) == []

@@ -1,0 +1,121 @@
+"""What `optiprov query` and `optiprov sql` print for people."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from optiprov.cli.main import cli
+from optiprov.cli.tables import WIDTH, print_table
+from optiprov.records import TrialBegin
+from optiprov.store.duckdb import DuckDBBackend
+from optiprov.store.schema import migrate
+from tests.store.conftest import Store, begin, end, item, run
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A store of one task, which two other clients' records did not reach."""
+    path = tmp_path / "p.duckdb"
+    backend = DuckDBBackend(path)
+    migrate(backend)
+    store = Store(backend)
+    store.commit(TrialBegin("s", "t1", 1, {}), client="d")
+    store.commit(run(), begin("t", item("train_input", lr=0.1)), end("t", item("train_output", accuracy=0.9)))
+    backend.close()
+    return path
+
+
+def call(command, *arguments):
+    """Run a command as its users do, below `optiprov`; return its result."""
+    return CliRunner().invoke(cli, [command, *map(str, arguments)], catch_exceptions=False)
+
+
+def printed(capsys, frame):
+    """The lines that are printed for a frame."""
+    print_table(frame)
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_table_that_fits_is_a_table(capsys):
+    """The group of a field is above its name; brackets and line breaks stay harmless, integers whole."""
+    frame = pd.DataFrame(
+        {"used.n": [1234567.0, np.nan], "error": ["[exit 3] a\nb", "\x1b[31m"], "used.x": [0.123456789, 2.0]}
+    )
+    assert printed(capsys, frame) == [
+        "  used.                   used.",
+        "      n  error                x",
+        "1234567  [exit 3] a b  0.123457",
+        "      -   [31m                2",
+        "(2 rows)",
+    ]
+
+
+def test_column_without_values_is_left_out_and_named(capsys):
+    """Unless no column has any."""
+    frame = pd.DataFrame({"a": [1, 2], "b": [None, None], "c": [np.nan, np.nan]})
+    assert printed(capsys, frame)[-2:] == ["(2 rows)", "Left out, since no row has a value: b, c."]
+    assert printed(capsys, frame[["b"]]) == ["b", "-", "-", "(2 rows)"]
+    assert printed(capsys, frame.head(0))[-2:] == ["a  b  c", "(0 rows)"]
+
+
+def test_wide_table_is_printed_a_record_at_a_time(capsys):
+    """Nothing is broken; the first 20 records, and how to get the others."""
+    frame = pd.DataFrame({f"generated.column_{n}": [n + 0.123456] * 30 for n in range(24)})
+    frame.loc[0, "generated.column_1"] = np.nan
+    frame["error"] = "first\nsecond"
+    lines = printed(capsys, frame)
+    assert lines[:2] == ["generated.column_0: 0.123456", "generated.column_2: 2.12346"]
+    assert lines[23:27] == ["error: first", "    second", "", "generated.column_0: 0.123456"]
+    assert lines.count("") == 20
+    assert lines[-1] == "(20 of 30 rows; --format csv prints all of them)"
+
+
+@pytest.mark.parametrize(("wide", "is_table"), [(WIDTH, True), (WIDTH + 1, False)])
+def test_table_is_as_wide_as_it_may_be(capsys, wide, is_table):
+    """No line is wider than where tables end."""
+    assert (printed(capsys, pd.DataFrame({"a": ["x" * wide]}))[0] == "a") == is_table
+
+
+def test_tables_lists_what_can_be_selected(path):
+    """The datasets' views with their join columns, then what of `prov` a user needs."""
+    lines = [line.split() for line in call("sql", "--store", path, "--tables").stdout.splitlines()]
+    assert ["f", "train_input", "train_task_id", "integer"] in lines
+    assert ["f", "train_output", "accuracy", "double"] in lines
+    views = list(dict.fromkeys(line[1] for line in lines if line[0] == "prov"))
+    assert views == [
+        *("run", "task", "study", "trial", "trial_report", "used", "generated", "derivation", "file"),
+        *("annotation", "rejected", "lost"),
+    ]
+
+
+def test_missing_records_are_told_on_stderr(path):
+    """How many and how to see them; nothing where none is missing."""
+    assert call("query", "--store", path).stderr == ""
+    backend = DuckDBBackend(path)
+    backend.execute("INSERT INTO prov.rejected (client_id, sequence) VALUES ('c', 1), ('c', 2)")
+    backend.execute("INSERT INTO prov.lost (client_id, first_sequence, record_count) VALUES ('c', 1, 5)")
+    backend.close()
+    see = f"See: optiprov sql --store {path}"
+    select = '"SELECT * FROM prov.rejected" (and prov.lost)'
+    told = f"Not in this store: 2 rejected and 5 lost records. {see} {select}"
+    for result in (call("query", "--store", path), call("sql", "--store", path, "SELECT 1")):
+        assert result.stderr == told + "\n"
+        assert "(1 row)" in result.stdout
+
+
+def test_query_reads_its_conditions(path):
+    """All of them hold; a list is one condition."""
+    found = call(
+        *("query", "--store", path, "--select", "task_id", "--format", "csv"),
+        *("--where", "used.lr in (0.1, 0.2)", "--where", "generated.accuracy >= 0.9"),
+    )
+    assert found.stdout == "task_id\nt\n"
+
+
+def test_help_of_query_lists_operators_aggregations_and_fields():
+    """What can be written is found without an error."""
+    text = call("query", "--help").stdout
+    assert "Operators: =, !=, >, >=, <, <=, like, in" in text
+    assert "Aggregations: min, max, avg, sum, count, std" in text
+    assert "duration_s" in text

@@ -1,0 +1,114 @@
+"""A store to write to and to ask, on each engine there is."""
+
+import itertools
+import shutil
+
+import pytest
+
+from optiprov.records import Item, RunBegin, Status, TaskBegin, TaskEnd
+from optiprov.store.duckdb import DuckDBBackend
+from optiprov.store.provenance import Provenance
+from optiprov.store.schema import migrate
+from optiprov.store.writer import Writer
+from optiprov.wire import Batch, Header, encode_record
+
+
+class OwnProvenance(Provenance):
+    """Asks an open backend."""
+
+    def __init__(self, backend):
+        self._backend = backend
+
+    def fetch(self, sql, parameters=()):
+        """Ask the open backend."""
+        return self._backend.fetch(sql, parameters)
+
+
+class Store:
+    """An open store with its writer, and clients that number their records."""
+
+    def __init__(self, backend):
+        self.backend = backend
+        self.writer = Writer(backend)
+        self.ask = OwnProvenance(backend)
+        self._heads = {}
+
+    def batch(self, records, client="c", first=None, oldest=1, trial=None):
+        """Return records as a batch that follows the client's last."""
+        first = first or self._heads.get(client, 0) + 1
+        self._heads[client] = max(self._heads.get(client, 0), first + len(records) - 1)
+        header = Header(client, first, oldest, "host", 1, "user", trial, "study" if trial else None, None)
+        encoded = [one if isinstance(one, bytes) else encode_record(one) for one in records]
+        return Batch(header, encoded)
+
+    def commit(self, *records, **who):
+        """Commit records as one batch."""
+        return self.writer.commit([self.batch(records, **who)])
+
+    def rows(self, sql, *parameters):
+        """Return the rows of a query."""
+        return self.backend.rows(sql, parameters)
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory):
+    """A DuckDB file of the present schema: making one takes ten times as long as copying it."""
+    path = tmp_path_factory.mktemp("empty") / "p.duckdb"
+    backend = DuckDBBackend(path)
+    migrate(backend)
+    backend.close()
+    return path
+
+
+@pytest.fixture(params=["duckdb"])
+def open_backend(request, tmp_path, empty_file):
+    """Opens a backend of each engine, again and again on the same store; closed at the end."""
+    opened = []
+
+    def start(**options):
+        assert request.param == "duckdb"
+        path = tmp_path / "p.duckdb"
+        if not path.exists():
+            shutil.copy(empty_file, path)
+        opened.append(DuckDBBackend(path, **options))
+        return opened[-1]
+
+    yield start
+    for backend in opened:
+        backend.close()
+
+
+@pytest.fixture
+def store(open_backend):
+    """An empty store."""
+    return Store(open_backend())
+
+
+_ids = itertools.count()
+
+
+def item(dataset="out", dataflow="f", derived_from=(), item_id=None, **attributes):
+    """Return a data item with these values."""
+    return Item(item_id or f"item{next(_ids)}", dataset, dataflow, list(derived_from), attributes, None)
+
+
+def reference(one):
+    """Return a reference to an item."""
+    return Item(one.item_id, one.dataset, one.dataflow, [], None, None)
+
+
+def run(run_id="r", dataflow="f"):
+    """Return the begin of a run."""
+    return RunBegin(run_id, dataflow, 1, None, None)
+
+
+def begin(task_id, *used, run_id="r", transformation="train", depends_on=()):
+    """Return the begin of a task."""
+    return TaskBegin(
+        run_id, task_id, transformation, "f", 1_000_000, list(depends_on), list(used), None, None
+    )
+
+
+def end(task_id, *generated, run_id="r", transformation="train", status=Status.FINISHED, error=None):
+    """Return the end of a task."""
+    return TaskEnd(run_id, task_id, transformation, "f", 3_000_000, status, list(generated), error)

@@ -1,0 +1,115 @@
+"""Opening a store: what stands in the way is said in our words, with what to do."""
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from optiprov.errors import StoreError, UrlError
+from optiprov.store import connect, service_file
+from optiprov.store.duckdb import DuckDBBackend
+
+HOLD = """
+import sys, duckdb
+held = duckdb.connect(sys.argv[1])
+print("held", flush=True)
+sys.stdin.readline()
+held.close()
+"""
+
+
+@pytest.fixture
+def held(store, start_python, tmp_path):
+    """A store that another process owns."""
+    store.backend.close()
+    process = start_python(HOLD, tmp_path / "p.duckdb")
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_owned_by_a_service_says_its_address(held, tmp_path):
+    """Its address and its process, as a service says beside the file."""
+    path = tmp_path / "p.duckdb"
+    service_file(path).write_text(json.dumps({"http": "http://127.0.0.1:9", "pid": held.pid}))
+    with pytest.raises(
+        StoreError,
+        match=rf"p.duckdb: the service http://127.0.0.1:9 owns it \(pid {held.pid}\)."
+        " Use --store http://127.0.0.1:9, or stop it.$",
+    ):
+        DuckDBBackend(path)
+
+
+def test_owned_by_another_process_says_which(held, tmp_path):
+    """At once, without the engine's words."""
+    begun = time.monotonic()
+    with pytest.raises(StoreError, match=rf"another process owns the store.*{held.pid}.*stop it first.$"):
+        connect(tmp_path / "p.duckdb").runs()
+    assert time.monotonic() - begun < 1
+
+
+def test_service_that_starts_again_is_waited_for(held, tmp_path):
+    """Owned, with the word of a service that does not answer: asked again until it is free or answers."""
+    path = tmp_path / "p.duckdb"
+    service_file(path).write_text(json.dumps({"http": "http://127.0.0.1:9", "pid": 1}))
+    release = threading.Timer(0.7, lambda: held.communicate("\n"))
+    release.start()
+    assert len(connect(path).runs()) == 0
+    release.join()
+
+
+def test_service_that_does_not_come_back_is_given_up(held, tmp_path):
+    """After some seconds; the message says who has the file."""
+    service_file(tmp_path / "p.duckdb").write_text(json.dumps({"http": "http://127.0.0.1:9", "pid": 1}))
+    begun = time.monotonic()
+    with pytest.raises(StoreError, match=f"{held.pid}"):
+        connect(tmp_path / "p.duckdb").runs()
+    assert 2.5 < time.monotonic() - begun < 6
+
+
+def test_directory_stands_for_the_store_in_it(store, tmp_path):
+    """A study's directory; another one is refused with what was expected."""
+    store.backend.close()
+    with pytest.raises(
+        UrlError, match=r"is a directory without a provenance.duckdb. Give the file of a store"
+    ):
+        connect(tmp_path)
+    (tmp_path / "p.duckdb").rename(tmp_path / "provenance.duckdb")
+    assert len(connect(tmp_path).runs()) == 0
+
+
+def make_text(path: Path) -> None:
+    """A text file."""
+    path.write_text("this is no database" * 1000)
+
+
+def make_foreign(path: Path) -> None:
+    """Somebody else's DuckDB file."""
+    with duckdb.connect(path) as other:
+        other.execute("CREATE TABLE t (x INTEGER)")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (make_text, "it is no DuckDB file.$"),
+        (Path.touch, "it is no DuckDB file.$"),
+        (make_foreign, "it is a DuckDB file without provenance.$"),
+    ],
+)
+def test_other_files_are_said_to_be_none(tmp_path, make, message):
+    """Without the engine's words."""
+    make(tmp_path / "x")
+    with pytest.raises(StoreError, match=f"x: the store cannot be opened: {message}"):
+        connect(tmp_path / "x").runs()
+
+
+def test_place_that_cannot_be_written_is_said(tmp_path):
+    """A directory, or one that is absent."""
+    with pytest.raises(StoreError, match=r"it is a directory. Give a file, such as .*/provenance.duckdb"):
+        DuckDBBackend(tmp_path)
+    with pytest.raises(StoreError, match=rf"there is no directory {tmp_path}{os.sep}absent.$"):
+        DuckDBBackend(tmp_path / "absent" / "p.duckdb")

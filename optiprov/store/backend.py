@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     import pyarrow as pa
 
 Kind = Literal["integer", "double", "boolean", "text", "timestamp", "json"]
 """The types a column has, whatever the engine calls them. Timestamps are UTC, json is text."""
 
-Columns = Mapping[str, tuple[Kind, Sequence[Any]]]
-"""Rows to insert, by column: its kind and its values, all of one length."""
+
+def to_arrow(columns: Mapping[str, tuple[Kind, Sequence[Any]]]) -> pa.Table:
+    """Return rows to insert from their columns: the kind and the values of each, all of one length."""
+    import pyarrow as pa
+
+    types = {
+        "integer": pa.int64(),
+        "double": pa.float64(),
+        "boolean": pa.bool_(),
+        "text": pa.string(),
+        "timestamp": pa.timestamp("us"),
+        "json": pa.string(),
+    }
+    return pa.table({name: pa.array(values, types[kind]) for name, (kind, values) in columns.items()})
 
 
 class Backend(ABC):
@@ -28,8 +41,8 @@ class Backend(ABC):
         """Run a statement in the current transaction."""
 
     @abstractmethod
-    def insert(self, table: str, columns: Columns) -> None:
-        """Append rows to a table in bulk; the table's name is quoted already where it has to be."""
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Append rows to a table in bulk, by the names of its columns; its name is quoted already."""
 
     @abstractmethod
     def fetch(self, sql: str, parameters: Sequence[Any] = (), *, timeout_s: float | None = None) -> pa.Table:

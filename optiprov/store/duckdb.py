@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from optiprov.errors import QueryError, StoreError
-from optiprov.store.backend import Backend, Columns, Kind
+from optiprov.store.backend import Backend, Kind, quote_name
 from optiprov.store.url import service_file
 
 if TYPE_CHECKING:
@@ -88,22 +88,11 @@ class DuckDBBackend(Backend):
         """Run a statement in the current transaction."""
         self._connection.execute(sql, list(parameters))
 
-    def insert(self, table: str, columns: Columns) -> None:
-        """Append rows from Arrow arrays."""
-        import pyarrow as pa
-
-        types = {
-            "integer": pa.int64(),
-            "double": pa.float64(),
-            "boolean": pa.bool_(),
-            "text": pa.string(),
-            "timestamp": pa.timestamp("us"),
-            "json": pa.string(),
-        }
-        arrays = {name: pa.array(values, types[kind]) for name, (kind, values) in columns.items()}
-        self._connection.register("_rows", pa.table(arrays))
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Append rows, which DuckDB reads in place."""
+        self._connection.register("_rows", rows)
         try:
-            names = ", ".join(f'"{name}"' for name in columns)
+            names = ", ".join(map(quote_name, rows.column_names))
             self._connection.execute(f"INSERT INTO {table} ({names}) SELECT * FROM _rows")
         finally:
             self._connection.unregister("_rows")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optiprov.errors import StoreError, WireError
 from optiprov.records import now_us
+from optiprov.store.backend import to_arrow
 from optiprov.store.catalog import Catalog, Dataset
 from optiprov.store.rows import DatasetRow, Rows, timestamp
 from optiprov.store.schema import TABLES, migrate
@@ -183,10 +184,12 @@ class Writer:
             values = zip(*rows, strict=True)
             self._backend.insert(
                 f"prov.{table}",
-                {
-                    name: (kind, _texts(kind, column))
-                    for (name, kind), column in zip(columns, values, strict=True)
-                },
+                to_arrow(
+                    {
+                        name: (kind, _texts(kind, column))
+                        for (name, kind), column in zip(columns, values, strict=True)
+                    }
+                ),
             )
 
     def _insert_datasets(self, rows: Rows, commit_id: int) -> None:
@@ -225,7 +228,7 @@ class Writer:
                     converted = None
                     rows.tables["rejected"].append(_mistyped(row, dataset, attribute.name, value, str(error)))
                 columns[attribute.column][1].append(converted)
-        self._backend.insert(dataset.table, columns)
+        self._backend.insert(dataset.table, to_arrow(columns))
 
 
 _TypedRow = tuple[int, DatasetRow, dict[str, Any]]  # its place in the commit, the row, its values by name

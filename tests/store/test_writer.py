@@ -116,10 +116,10 @@ def test_record_that_the_engine_refuses_is_rejected_alone(store, monkeypatch):
     """A commit that fails is taken apart down to the record that no transaction takes."""
     insert = store.backend.insert
 
-    def refuse(table, columns):
-        if "key" in columns and "13" in columns["key"][1]:
+    def refuse(table, rows):
+        if "key" in rows.column_names and "13" in rows["key"].to_pylist():
             raise duckdb.ConversionException("not 13")
-        insert(table, columns)
+        insert(table, rows)
 
     monkeypatch.setattr(store.backend, "insert", refuse)
     batches = [store.batch(notes(1, 10)), store.batch(notes(11, 20))]

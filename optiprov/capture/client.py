@@ -12,21 +12,24 @@ import itertools
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, List, Optional
 
 from optiprov.capture.settings import Settings
 from optiprov.capture.spool import SpoolReader, SpoolWriter
 from optiprov.capture.warnings import warn
 from optiprov.errors import UrlError
 from optiprov.records import Record, new_id
-from optiprov.wire import Header, encode_record
+from optiprov.wire import Header, encode_record, encode_row
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
     from optiprov.capture.publisher import Publisher
-    from optiprov.wire import BrokerAddress
+    from optiprov.wire import BrokerAddress, ShapeTuple
+
+
+_MAX_ROW_BYTES = 1 << 20  # what is larger goes as a record, which knows a limit
 
 
 class Client:
@@ -82,9 +85,9 @@ class Client:
         """Where this client's records lie until they are acknowledged."""
         return self._spool.directory if self._spool is not None else None
 
-    def new_item_id(self) -> str:
-        """Return an id for a data item, unique in the world."""
-        return f"{self.id}:{next(self._items)}"
+    def new_item_number(self) -> int:
+        """Return a number for a data item: its id is `<client>:<number>`, unique in the world."""
+        return next(self._items)
 
     def emit(self, record: Record) -> None:
         """Put a record into the spool; when this returns, a SIGKILL does not lose it."""
@@ -93,6 +96,31 @@ class Client:
             return
         if self._publisher is not None:
             self._publisher.notify()
+
+    def emit_row(self, shape: ShapeTuple, row: List[Any]) -> bool:
+        """Put a record into the spool as a row of a shape; False where it has to be emitted as a record.
+
+        Args:
+            shape: what it has in common with others.
+            row: what differs, without the shape's number.
+        """
+        spool = self._spool
+        if spool is None:
+            return False
+        try:
+            text = encode_row(row)
+        except Exception:  # noqa: BLE001 - values are of any type, and may raise anything
+            return False
+        if len(text) > _MAX_ROW_BYTES:
+            return False
+        is_stored = spool.append_row(b"," + text[1:].encode("ascii"), shape)
+        if is_stored is None:
+            return False
+        if not is_stored:
+            self.lost += 1
+        elif self._publisher is not None:
+            self._publisher.notify()
+        return True
 
     def flush(self, timeout_s: Optional[float] = None) -> bool:
         """Wait until all that was emitted is stored; False where it is not within the time."""

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from optiprov.capture.client import get_client
 from optiprov.records import Item
+
+if TYPE_CHECKING:
+    from optiprov.capture.client import Client
+
+
+ItemTuple = Tuple[str, str, Tuple[str, ...]]
+"""A plain tuple that equals an `ItemShape`."""
 
 
 class Data:
@@ -23,6 +30,8 @@ class Data:
         id: the id of an item that exists, to refer to it; by default a new one.
     """
 
+    _is_values: ClassVar[bool] = True
+
     def __init__(
         self,
         dataset: Union[str, int],
@@ -32,31 +41,47 @@ class Data:
         *,
         id: Optional[str] = None,
     ) -> None:
-        self.dataset = str(dataset)
-        self.dataflow_id = str(dataflow_id)
-        self.derivations: List[Any] = listed(derivations)
-        self.attributes: Dict[str, Any] = dict(attributes or {})
-        self._id = id
-        self._emitted = id is not None and not self.attributes
+        self.dataset = dataset if type(dataset) is str else str(dataset)
+        self.dataflow_id = dataflow_id if type(dataflow_id) is str else str(dataflow_id)
+        self.derivations: List[Any] = derivations.copy() if type(derivations) is list else listed(derivations)
+        self.attributes: Dict[str, Any] = dict(attributes) if attributes else {}
+        self._id: Union[str, Tuple[str, int], None] = id  # a tuple stands for `<client>:<number>`
+        self.is_new = id is None or bool(self.attributes)  # its values are still to be emitted
 
     @property
     def id(self) -> str:
         """The item's id, unique in the world."""
         if self._id is None:
-            self._id = get_client().new_item_id()
-        return self._id
+            client = get_client()
+            self._id = (client.id, client.new_item_number())
+        return self._id if isinstance(self._id, str) else "{}:{}".format(*self._id)
 
     def _file(self) -> Optional[Dict[str, Any]]:
         return None
 
     def to_item(self) -> Item:
         """Return the record of the item: whole the first time, a reference from then on."""
-        if self._emitted:
+        if not self.is_new:
             return Item(self.id, self.dataset, self.dataflow_id, [], None, None)
-        self._emitted = True
+        self.is_new = False
         sources = [source.id if isinstance(source, Data) else str(source) for source in self.derivations]
         attributes = {str(name): value for name, value in self.attributes.items()}
         return Item(self.id, self.dataset, self.dataflow_id, sources, attributes, self._file())
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is values and no more: no file, derived from nothing, its id still to be given."""
+        return self._id is None and not self.derivations and self._is_values
+
+    def to_row(self, row: List[Any], client: Client) -> ItemTuple:
+        """Give a plain item its id, and append its number and values to a row."""
+        number = client.new_item_number()
+        self._id = (client.id, number)
+        self.is_new = False
+        attributes = self.attributes
+        row.append(number)
+        row += attributes.values()
+        return (self.dataset, self.dataflow_id, tuple(attributes))
 
 
 class File(Data):
@@ -67,6 +92,8 @@ class File(Data):
         role: what it is to the task, also the name of its dataset; by default "file".
         id: the id of a file version that exists, to refer to it.
     """
+
+    _is_values = False
 
     def __init__(
         self, path: Union[str, os.PathLike[str]], role: Optional[str] = None, id: Optional[str] = None
@@ -89,11 +116,28 @@ class File(Data):
         }
 
 
-def to_items(data: Union[Data, Iterable[Data], None]) -> List[Item]:
-    """Return the items of what a task was given: one `Data`, several, or none."""
+def to_list(data: Union[Data, Iterable[Data], None]) -> List[Data]:
+    """Return what a task was given as a list: one `Data`, several, or none."""
     if data is None:
         return []
-    return [one.to_item() for one in ([data] if isinstance(data, Data) else data)]
+    return [data] if isinstance(data, Data) else list(data)
+
+
+def rows_of(items: List[Data], row: List[Any], client: Client) -> Optional[Tuple[ItemTuple, ...]]:
+    """Append the numbers and values of items to a row, and return what an `ItemShape` has of each.
+
+    None, with nothing changed, where one is more than values.
+    """
+    for one in items:
+        if not one.is_plain:
+            return None
+    return tuple([one.to_row(row, client) for one in items])
+
+
+def keep_new(items: List[Data]) -> None:
+    """Have items that were to go as rows, but did not, emitted whole."""
+    for one in items:
+        one.is_new = True
 
 
 def listed(value: Any) -> List[Any]:

@@ -153,7 +153,7 @@ class Publisher:
             if self._spool.next - len(records) == self._state.acked + 1:
                 self._last_progress = time.monotonic()
             header = self._header._replace(first=first, oldest=self._spool.oldest())
-            self._mqtt.publish(self._topic, encode_batch(header, records), qos=1)
+            self._mqtt.publish(self._topic, encode_batch(header, records, self._spool.shapes), qos=1)
 
     def _connect(self) -> None:
         from paho.mqtt import client as mqtt

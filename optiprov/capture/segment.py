@@ -4,6 +4,9 @@
     frame    length (4), CRC-32 (4), payload, padding to 4 bytes
     end      length 0: nothing more yet; length 0xFFFFFFFF: the next segment goes on
 
+A frame whose length has its highest bit set has no sequence number: it defines a shape, which records behind
+it in the same segment refer to.
+
 A record is there from the moment its length is written, which comes last. Memory mapped shared, it survives
 a SIGKILL of the process at any instruction. The file is allocated in full before use, since a write to a
 sparse map on a full disk dies of SIGBUS.
@@ -14,7 +17,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import TYPE_CHECKING, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 from zlib import crc32
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ _HEADER = struct.Struct("<8sQ")
 _FRAME = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
 _SEALED = 0xFFFFFFFF
+_DEFINES = 0x80000000
 _SUFFIX = ".seg"
 FRAME_OVERHEAD_BYTES = _FRAME.size + 3 + _LENGTH.size
 HEADER_BYTES = _HEADER.size
@@ -60,6 +64,7 @@ class SegmentWriter:
         self.next = first
         self._size = size_bytes
         self._offset = HEADER_BYTES
+        self._is_writing = False
         path = segment_path(directory, first)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -72,36 +77,51 @@ class SegmentWriter:
             os.close(descriptor)
         _HEADER.pack_into(self._map, 0, _MAGIC, first)
 
-    def append(self, payload: bytes) -> bool:
-        """Append a frame; False where it does not fit.
+    @property
+    def room(self) -> int:
+        """How many bytes, frames' overhead included, fit still."""
+        return self._size - self._offset
+
+    def define(self, number: int, shape: bytes) -> bool:
+        """Append the definition of a shape; False where it does not fit."""
+        return self.append(b"%d:%b" % (number, shape), _DEFINES)
+
+    def append(self, payload: bytes, flag: int = 0) -> bool:
+        """Append a record; False where it does not fit.
 
         A Ctrl-C may be raised between any two calls below: what an append leaves behind, the next one finds.
         """
-        if self._map.closed:
-            return False
-        self._pass_over_interrupted()
+        if self._is_writing:
+            self._pass_over_interrupted()
         length = len(payload)
-        start = self._offset + 8
+        offset = self._offset
+        start = offset + 8
         end = start + length
         if end + FRAME_OVERHEAD_BYTES > self._size:
             return False
+        self._is_writing = True
         self._map[start:end] = payload
-        _LENGTH.pack_into(self._map, self._offset + 4, crc32(payload))
-        _LENGTH.pack_into(self._map, self._offset, length)
-        self._offset, self.next = (end + 3) & ~3, self.next + 1
+        _LENGTH.pack_into(self._map, offset + 4, crc32(payload))
+        _LENGTH.pack_into(self._map, offset, length | flag)  # last: from now on it is there
+        self._offset, self.next = (end + 3) & ~3, self.next + (not flag)
+        self._is_writing = False
         return True
 
     def _pass_over_interrupted(self) -> None:
-        """Count a frame whose append was interrupted (a Ctrl-C) right after it was there for readers."""
+        """Count a frame whose write was interrupted (a Ctrl-C) right after it was there for readers."""
         (length,) = _LENGTH.unpack_from(self._map, self._offset)
         if 0 < length < _SEALED:
-            self._offset, self.next = (self._offset + _FRAME.size + length + 3) & ~3, self.next + 1
+            end = self._offset + _FRAME.size + (length & ~_DEFINES)
+            self._offset, self.next = (end + 3) & ~3, self.next + (length < _DEFINES)
+        self._is_writing = False
 
     def seal(self) -> None:
         """Say that the records go on in the next segment, and let go of the file."""
         if not self._map.closed:
-            self._pass_over_interrupted()
+            if self._is_writing:
+                self._pass_over_interrupted()
             _LENGTH.pack_into(self._map, self._offset, _SEALED)
+            self._size = 0  # nothing fits any more
             self._map.close()
 
 
@@ -109,6 +129,10 @@ class SegmentReader:
     """Iterates over the frames that a segment holds, and over those that come later.
 
     Reading takes no lock and no copy of the file: the writer may be another thread or process.
+
+    Attributes:
+        next: sequence number of the next record.
+        shapes: the shapes defined so far, encoded, by their numbers.
 
     Raises:
         OSError: the file cannot be opened.
@@ -126,25 +150,37 @@ class SegmentReader:
             self._map.close()
             raise ValueError(f"{path} is no spool segment")
         self._offset = HEADER_BYTES
+        self.shapes: Dict[int, bytes] = {}
         self.sealed = False
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames from where the last call stopped to the present end."""
-        while self._offset + _LENGTH.size <= len(self._map):
-            (length,) = _LENGTH.unpack_from(self._map, self._offset)
+        held = self._map
+        end = len(held) - _FRAME.size
+        while self._offset <= end:
+            length, checksum = _FRAME.unpack_from(held, self._offset)
             if length == 0:
                 return
             start = self._offset + _FRAME.size
-            if length == _SEALED or start + length > len(self._map):
-                self.sealed = True
-                return
-            payload = self._map[start : start + length]
-            (checksum,) = _LENGTH.unpack_from(self._map, self._offset + 4)
+            defines = length != _SEALED and length & _DEFINES
+            stop = start + (length & ~_DEFINES if defines else length)
+            if length == _SEALED or stop > len(held):
+                break
+            payload = held[start:stop]
+            is_whole = crc32(payload) == checksum
+            self._offset = (stop + 3) & ~3
+            if defines:
+                self._define(payload if is_whole else b"")
+                continue
             number = self.next
-            self.next += 1
-            self._offset = (start + length + 3) & ~3
-            yield number, payload if crc32(payload) == checksum else None
+            self.next = number + 1
+            yield number, payload if is_whole else None
         self.sealed = True
+
+    def _define(self, payload: bytes) -> None:
+        number, _, shape = payload.partition(b":")
+        if number.isdigit():
+            self.shapes[int(number)] = shape
 
     def close(self) -> None:
         """Let go of the file."""

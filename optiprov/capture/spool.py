@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import mmap
 import os
@@ -28,12 +29,16 @@ from optiprov.capture.segment import (
     segments,
 )
 from optiprov.records import Lost
-from optiprov.wire import encode_record
+from optiprov.wire import encode_record, encode_shape
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from optiprov.wire import ShapeTuple
+
 _SEGMENT_BYTES = 1 << 20
+_MAX_SHAPES = 64  # in a segment; they go along with each batch
+_NUMBER_BYTES = 20  # of a shape, in text
 _STATE = struct.Struct("<QQQ")
 _STATE_BYTES = 4096
 _UINT64 = struct.Struct("<Q")
@@ -49,12 +54,12 @@ class SpoolState:
         try:
             if create:
                 os.posix_fallocate(descriptor, 0, _STATE_BYTES)
-            self._map = mmap.mmap(descriptor, _STATE_BYTES)
+            self.counters = mmap.mmap(descriptor, _STATE_BYTES)
         finally:
             os.close(descriptor)
 
     def _get(self, offset: int) -> int:
-        return int(_UINT64.unpack_from(self._map, offset)[0])
+        return int(_UINT64.unpack_from(self.counters, offset)[0])
 
     @property
     def head(self) -> int:
@@ -63,7 +68,7 @@ class SpoolState:
 
     @head.setter
     def head(self, value: int) -> None:
-        _UINT64.pack_into(self._map, 0, value)
+        _UINT64.pack_into(self.counters, 0, value)
 
     @property
     def acked(self) -> int:
@@ -72,7 +77,7 @@ class SpoolState:
 
     @acked.setter
     def acked(self, value: int) -> None:
-        _UINT64.pack_into(self._map, 8, value)
+        _UINT64.pack_into(self.counters, 8, value)
 
     @property
     def lost(self) -> int:
@@ -81,11 +86,11 @@ class SpoolState:
 
     @lost.setter
     def lost(self, value: int) -> None:
-        _UINT64.pack_into(self._map, 16, value)
+        _UINT64.pack_into(self.counters, 16, value)
 
     def close(self) -> None:
         """Let go of the file."""
-        self._map.close()
+        self.counters.close()
 
 
 class SpoolWriter:
@@ -108,6 +113,7 @@ class SpoolWriter:
         self._lock_file = lock_spool(directory)
         try:
             self.state = SpoolState(directory / "state", create=True)
+            self._counters = self.state.counters
             (directory / "client.json").write_text(json.dumps(identity), encoding="utf-8")
         except BaseException:
             os.close(self._lock_file)
@@ -116,36 +122,73 @@ class SpoolWriter:
         self._segment_bytes = segment_bytes
         self._lock = threading.RLock()
         self._is_appending = False
-        self._interrupting: List[bytes] = []
+        self._interrupting: List[Tuple[bytes, Optional[ShapeTuple]]] = []
+        self._has_lost = False
+        # How a row of each shape starts that the present segment defines, and the segment.
+        self._starts: Dict[ShapeTuple, Tuple[bytes, SegmentWriter]] = {}
+        self._shape_numbers = itertools.count(1)
         self._segment: Optional[SegmentWriter] = None
         self._next = 1  # number of the first record of the next segment
         self._closed = False
 
-    def append(self, payload: bytes) -> bool:
-        """Store a record; False where the disk is full: it is then counted as lost."""
+    def append(self, payload: bytes, shape: Optional[ShapeTuple] = None) -> bool:
+        """Store a record; False where the disk is full: it is then counted as lost.
+
+        Args:
+            payload: the encoded record; with a shape, its row without the shape's number: `,...]`.
+            shape: what the row has in common with others; it is defined where the segment lacks it.
+        """
         with self._lock:
             if self._closed:
                 return False
             if self._is_appending:  # by a signal handler, in the midst of another append of this thread
-                self._interrupting.append(payload)
+                self._interrupting.append((payload, shape))
                 return True
             self._is_appending = True
             try:
                 self._append_interrupting()
-                return self._append_or_count(payload)
+                return self._append_or_count(payload, shape)
+            finally:
+                self._is_appending = False  # before any call: an exception may be raised as a call begins
+                if self._interrupting:
+                    self._append_what_interrupted()
+
+    def append_row(self, row: bytes, shape: ShapeTuple) -> Optional[bool]:
+        """Store a row of a shape, `,...]`, as `append` does; costs less where the shape is defined.
+
+        None where the record has to be stored whole: a segment has a bounded number of shapes.
+        """
+        start = self._starts.get(shape)
+        if start is None:
+            is_taken = len(self._starts) < _MAX_SHAPES and _is_text(shape)
+            return self.append(row, shape) if is_taken else None
+        payload, segment = start
+        payload += row
+        with self._lock:
+            if segment is self._segment and not self._is_appending and not self._has_lost:
+                self._is_appending = True
+                try:
+                    if segment.append(payload):
+                        _UINT64.pack_into(self._counters, 0, segment.next - 1)  # as `state.head`
+                        return True
+                finally:
+                    self._is_appending = False
+                    if self._interrupting:
+                        self._append_what_interrupted()
+        return self.append(row, shape)
+
+    def _append_what_interrupted(self) -> None:
+        while self._interrupting:
+            self._is_appending = True
+            try:
+                self._append_interrupting()
             finally:
                 self._is_appending = False
-                while self._interrupting:
-                    self._is_appending = True
-                    try:
-                        self._append_interrupting()
-                    finally:
-                        self._is_appending = False
 
     def _append_interrupting(self) -> None:
         """Store what signal handlers emitted in the midst of an append, in their order."""
         while self._interrupting:
-            self._append_or_count(self._interrupting.pop(0))
+            self._append_or_count(*self._interrupting.pop(0))
 
     def count_lost(self) -> None:
         """Leave a tombstone for the records that found no room since the last one."""
@@ -154,35 +197,50 @@ class SpoolWriter:
                 with contextlib.suppress(OSError):  # the disk is still full; the count stays in `state`
                     self._leave_tombstone()
 
-    def _append_or_count(self, payload: bytes) -> bool:
+    def _append_or_count(self, payload: bytes, shape: Optional[ShapeTuple]) -> bool:
         try:
-            self._leave_tombstone()
-            self._append(payload)
+            if self._has_lost:
+                self._leave_tombstone()
+            self._append(payload, shape)
         except OSError:
+            self._has_lost = True
             self.state.lost += 1
             return False
         return True
 
     def _leave_tombstone(self) -> None:
         if self.state.lost:
-            self._append(_tombstone(self.state.lost))
+            self._append(_tombstone(self.state.lost), None)
             self.state.lost = 0
+        self._has_lost = False
 
-    def _append(self, payload: bytes) -> None:
+    def _append(self, payload: bytes, shape: Optional[ShapeTuple]) -> None:
+        definition = encode_shape(shape) if shape is not None else b""
+        needed = len(payload) + len(definition) + 3 * FRAME_OVERHEAD_BYTES + 2 * _NUMBER_BYTES
         segment = self._segment
-        if segment is None or not segment.append(payload):
-            segment = self._next_segment(len(payload))
-            segment.append(payload)
+        if segment is None or segment.room < needed:
+            segment = self._next_segment(needed)
+        if shape is not None:
+            payload = self._start(shape, definition, segment) + payload
+        segment.append(payload)
         self.state.head = segment.next - 1
 
-    def _next_segment(self, payload_bytes: int) -> SegmentWriter:
-        needed = HEADER_BYTES + payload_bytes + 2 * FRAME_OVERHEAD_BYTES
+    def _start(self, shape: ShapeTuple, definition: bytes, segment: SegmentWriter) -> bytes:
+        """Return how a row of a shape starts in a segment that has room for its definition."""
+        if shape not in self._starts:
+            number = next(self._shape_numbers)
+            segment.define(number, definition)
+            self._starts[shape] = (b"[%d" % number, segment)
+        return self._starts[shape][0]
+
+    def _next_segment(self, needed_bytes: int) -> SegmentWriter:
+        self._starts = {}
         if self._segment is not None:
             self._segment.seal()
             self._next, self._segment = self._segment.next, None
-        segment = SegmentWriter(self.directory, self._next, max(self._segment_bytes, needed))
-        self._segment = segment
-        return segment
+        size = max(self._segment_bytes, HEADER_BYTES + needed_bytes)
+        self._segment = SegmentWriter(self.directory, self._next, size)
+        return self._segment
 
     def close(self) -> None:
         """End the spool: remove it where everything is acknowledged, leave it to others where not."""
@@ -223,36 +281,46 @@ class SpoolReader:
         return held[0][0] if held else self.next
 
     def read(self, max_records: int, max_bytes: int) -> Tuple[int, List[bytes]]:
-        """Return the number of the first record read, and the records that are there, up to both bounds."""
+        """Return the number of the first record read, and the records of one segment, up to both bounds."""
         records: List[bytes] = []
-        first = self.next
         size = 0
-        while len(records) < max_records and size < max_bytes:
-            payload = self._one()
-            if payload is None:
-                break
-            if not records:
-                first = self.next - 1
-            records.append(payload)
-            size += len(payload)
-        return first, records
-
-    def _one(self) -> Optional[bytes]:
-        while True:
-            if self._segment is None:
-                self._segment = self._open()
-            if self._segment is None:
-                return None
-            for number, payload in self._segment.frames():
+        while not records and self._find_segment():
+            segment = self._segment
+            first = self.next
+            for number, payload in segment.frames() if segment is not None else ():
                 if number < self.next:
                     continue
+                if not records:
+                    first = number
                 self.next = number + 1
-                return _UNREADABLE if payload is None else payload
-            # A killed writer seals nothing; the next segment's name says that this one is at its end.
-            if not segment_path(self.directory, self._segment.next).exists():
-                return None
-            self.next = max(self.next, self._segment.next)
-            self._close()
+                record = _UNREADABLE if payload is None else payload
+                records.append(record)
+                size += len(record)
+                if len(records) >= max_records or size >= max_bytes:
+                    break
+            if not records and not self._leave_segment():
+                break
+        return (first if records else self.next), records
+
+    @property
+    def shapes(self) -> Dict[int, bytes]:
+        """The shapes, encoded and by number, that the records read last may refer to."""
+        return self._segment.shapes if self._segment is not None else {}
+
+    def _find_segment(self) -> bool:
+        if self._segment is None:
+            self._segment = self._open()
+        return self._segment is not None
+
+    def _leave_segment(self) -> bool:
+        """Leave a segment that is at its end; False where it may go on."""
+        segment = self._segment
+        # A killed writer seals nothing; the next segment's name says that this one is at its end.
+        if segment is None or not segment_path(self.directory, segment.next).exists():
+            return False
+        self.next = max(self.next, segment.next)
+        self._close()
+        return True
 
     def _open(self) -> Optional[SegmentReader]:
         held = segments(self.directory)
@@ -297,6 +365,11 @@ def leave_tombstone(directory: Path, state: SpoolState) -> None:
         segment.append(tombstone)
         segment.seal()
         state.lost, state.head = 0, state.head + 1
+
+
+def _is_text(shape: ShapeTuple) -> bool:
+    """Whether all names of attributes are text: only those stay what they are in JSON."""
+    return all(type(name) is str for _, _, names in shape[-1] for name in names)
 
 
 def _tombstone(record_count: int) -> bytes:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterable, Optional, Type, Union
+from typing import TYPE_CHECKING, Any, Iterable, List, Optional, Type, Union
 
-from optiprov.capture.data import Data, listed, to_items
+from optiprov.capture.data import Data, keep_new, listed, rows_of, to_list
 from optiprov.capture.warnings import warn
 from optiprov.records import Status, TaskBegin, TaskEnd, now_us
+from optiprov.wire import BEGIN, END
 
 if TYPE_CHECKING:
     import datetime
@@ -44,9 +45,11 @@ class Task:
         agent: Optional[str] = None,
     ) -> None:
         self.id = str(id)
+        self._row_id: Union[int, str] = id if type(id) is int else self.id
         self.workflow = workflow
         self.transformation = str(transformation_id)
-        self.dependencies = [one.id if isinstance(one, Task) else str(one) for one in listed(dependencies)]
+        given = dependencies if type(dependencies) is list else listed(dependencies)
+        self.dependencies = [one.id if isinstance(one, Task) else str(one) for one in given]
         self._started_at = started_at
         self._ended_at = ended_at
         self._host = host
@@ -55,9 +58,17 @@ class Task:
     def begin(self, data: Union[Data, Iterable[Data], None] = None) -> None:
         """Begin the task, which uses these data items."""
         run = self.workflow
-        started_us = _microseconds(self._started_at)
-        used = to_items(data)
-        run.emit(
+        started_us = now_us() if self._started_at is None else _microseconds(self._started_at)
+        client, _ = run.counted()
+        items = to_list(data)
+        row: List[Any] = [self._row_id, started_us, self.dependencies]
+        shapes = rows_of(items, row, client)
+        if shapes is not None:
+            common = (BEGIN, run.run_id, run.dataflow_id, self.transformation, self._host, self._agent, None)
+            if client.emit_row((*common, shapes), row):
+                return
+            keep_new(items)
+        client.emit(
             TaskBegin(
                 run.run_id,
                 self.id,
@@ -65,7 +76,7 @@ class Task:
                 run.dataflow_id,
                 started_us,
                 self.dependencies,
-                used,
+                [one.to_item() for one in items],
                 self._host,
                 self._agent,
             )
@@ -80,11 +91,21 @@ class Task:
     ) -> None:
         """End the task, which has generated these data items."""
         run = self.workflow
-        ended_us = _microseconds(self._ended_at)
-        generated = to_items(data)
-        run.emit(
+        ended_us = now_us() if self._ended_at is None else _microseconds(self._ended_at)
+        client, _ = run.counted()
+        items = to_list(data)
+        row: List[Any] = [self._row_id, ended_us]
+        shapes = rows_of(items, row, client) if error is None else None
+        if shapes is not None:
+            common = (END, run.run_id, run.dataflow_id, self.transformation, None, None, status)
+            if client.emit_row((*common, shapes), row):
+                return
+            keep_new(items)
+        generated = [one.to_item() for one in items]
+        client.emit(
             TaskEnd(
-                run.run_id, self.id, self.transformation, run.dataflow_id, ended_us, status, generated, error
+                *(run.run_id, self.id, self.transformation, run.dataflow_id),
+                *(ended_us, status, generated, error),
             )
         )
 

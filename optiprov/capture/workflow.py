@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Dict, Iterator, Optional, Type, Union
+from typing import Any, Dict, Iterator, Optional, Tuple, Type, Union
 
 from optiprov.capture.client import Client, get_client
 from optiprov.records import Record, RunBegin, RunEnd, Status, new_id, now_us
@@ -40,18 +40,21 @@ class Workflow:
         """Leave the client behind: in another process, the run goes on with that process's own."""
         return dict(self.__dict__, _client=None, _numbers=None)
 
-    def _count(self) -> int:
-        """Return the number of the next record of this process's part of the run, from 1 on."""
+    def counted(self) -> Tuple[Client, int]:
+        """Count one more record of this process's part of the run; return who emits it, and its number.
+
+        A forked child has a client of its own, and counts its own part from 1 on.
+        """
         client = get_client()
         if client is not self._client:
             self._client = client
             self._numbers = itertools.count(1)
-        return next(self._numbers)
+        return client, next(self._numbers)
 
     def emit(self, record: Record) -> None:
-        """Emit a record of this run and count it; a forked child counts its own part."""
-        self._count()
-        get_client().emit(record)
+        """Emit a record of this run and count it."""
+        client, _ = self.counted()
+        client.emit(record)
 
     def begin(self) -> None:
         """Begin the run."""
@@ -60,8 +63,8 @@ class Workflow:
 
     def end(self, status: str = Status.FINISHED) -> None:
         """End the run (this process's part of it), and wait until it is stored, up to the flush deadline."""
-        client = get_client()
-        client.emit(RunEnd(self.run_id, now_us(), status, self._count()))
+        client, record_count = self.counted()
+        client.emit(RunEnd(self.run_id, now_us(), status, record_count))
         client.flush()
 
     def __enter__(self) -> Workflow:

@@ -1,13 +1,13 @@
 """What capture emits and the store keeps: one record type for each event of an execution.
 
 Every record is a tuple, so that encoding one costs nothing but its values. Times are microseconds since
-the epoch, UTC. Ids are text: a run id is unique in the world, a task id is unique in its run, an item id
-is unique in the world.
+the epoch, UTC. Ids are text: those of runs and of data items are unique in the world, that of a task is
+unique among the tasks of its run and transformation.
 """
 
 from __future__ import annotations
 
-from optiprov.records.identity import item_key, new_id, task_key
+from optiprov.records.identity import base_key, item_key, new_id, number_of, numbered_key, task_key
 from optiprov.records.types import (
     KINDS,
     Annotation,
@@ -45,8 +45,11 @@ __all__ = [
     "TrialClose",
     "TrialEnd",
     "TrialReport",
+    "base_key",
     "item_key",
     "new_id",
     "now_us",
+    "number_of",
+    "numbered_key",
     "task_key",
 ]

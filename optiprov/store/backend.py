@@ -6,28 +6,28 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
+import pyarrow as pa
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    import pyarrow as pa
 
 Kind = Literal["integer", "double", "boolean", "text", "timestamp", "json"]
 """The types a column has, whatever the engine calls them. Timestamps are UTC, json is text."""
 
 
+ARROW_TYPES: dict[Kind, pa.DataType] = {
+    "integer": pa.int64(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+    "text": pa.string(),
+    "timestamp": pa.timestamp("us"),
+    "json": pa.string(),
+}
+
+
 def to_arrow(columns: Mapping[str, tuple[Kind, Sequence[Any]]]) -> pa.Table:
     """Return rows to insert from their columns: the kind and the values of each, all of one length."""
-    import pyarrow as pa
-
-    types = {
-        "integer": pa.int64(),
-        "double": pa.float64(),
-        "boolean": pa.bool_(),
-        "text": pa.string(),
-        "timestamp": pa.timestamp("us"),
-        "json": pa.string(),
-    }
-    return pa.table({name: pa.array(values, types[kind]) for name, (kind, values) in columns.items()})
+    return pa.table({name: pa.array(values, ARROW_TYPES[kind]) for name, (kind, values) in columns.items()})
 
 
 class Backend(ABC):

@@ -32,6 +32,7 @@ _TYPES: dict[Kind, str] = {
 # The file is attached under a name of ours, so that no dataset or dataflow has the name of the file.
 _ATTACHED = "_store"
 _INTERRUPTION_S = 3.0
+_CHECKPOINT = "64MB"  # of log: each checkpoint writes the last, incomplete row group of every table again
 _SEARCH_PATH = f"SET search_path = '{_ATTACHED}.main,{_ATTACHED}.prov'"
 
 
@@ -78,6 +79,7 @@ class DuckDBBackend(Backend):
             self._connection.close()
             raise StoreError(f"{path}: {_why_not_opened(path, error)}") from error
         self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute(f"SET checkpoint_threshold = '{_CHECKPOINT}'")
         self._connection.execute("SET python_enable_replacements = false")  # no variables of ours as tables
         self._connection.execute("SET allow_community_extensions = false")
         self._connection.execute("SET autoinstall_known_extensions = false")

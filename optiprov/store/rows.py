@@ -8,12 +8,18 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow as pa
+
 from optiprov import records
+from optiprov.store.backend import to_arrow
+from optiprov.store.schema import TABLES
 from optiprov.store.values import clean_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
+    from optiprov.store.backend import Kind
+    from optiprov.store.columns import ItemColumns
     from optiprov.wire import Header
 
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - the store's timestamps are UTC without a zone
@@ -32,6 +38,7 @@ class DatasetRow(NamedTuple):
     role: str
     attributes: dict[str, Any] | None
     source: tuple[str, int]
+    ordinal: int
 
 
 @dataclass(frozen=True)
@@ -50,15 +57,43 @@ class Rows:
     def __init__(self) -> None:
         self.tables: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         self.dataset_rows: list[DatasetRow] = []
+        self.item_columns: list[ItemColumns] = []
         self.closings: list[TrialClosing] = []
+        self._columns: dict[str, list[pa.Table]] = defaultdict(list)
+        self.place = 0  # of the record that is being added
 
-    def add(self, record: records.Record, header: Header, sequence: int) -> None:
+    def add(self, record: records.Record, header: Header, sequence: int, place: int) -> None:
         """Add the rows of one record.
+
+        Args:
+            record: the record.
+            header: says who sent it.
+            sequence: its number.
+            place: its place in the commit.
 
         Raises:
             ValueError, OverflowError: a value that no column takes, such as a time beyond the calendar.
         """
+        self.place = place
         _ADD[type(record)](self, record, header, sequence)
+
+    def add_columns(self, table: str, rows: pa.Table) -> None:
+        """Add rows of a table that are columns already."""
+        self._columns[table].append(rows)
+
+    def appended(self) -> Iterator[tuple[str, pa.Table]]:
+        """Yield what the commit appends to which of the tables in `prov`."""
+        for table, columns in TABLES.items():
+            parts = self._columns[table]
+            if self.tables[table]:
+                values = zip(*self.tables[table], strict=True)
+                typed = {
+                    name: (kind, _cleaned(kind, column))
+                    for (name, kind), column in zip(columns.items(), values, strict=True)
+                }
+                parts.append(to_arrow(typed))
+            if parts:
+                yield f"prov.{table}", pa.concat_tables(parts, promote_options="default")
 
     def reject(self, header: Header, sequence: int, reason: str, payload: bytes) -> None:
         """Keep what cannot be stored, with the reason."""
@@ -68,6 +103,12 @@ class Rows:
     def lose(self, header: Header, first: int, count: int, reason: str) -> None:
         """Count records that will never arrive."""
         self.tables["lost"].append((header.client, first, count, reason, _now()))
+
+
+def _cleaned(kind: Kind, column: Sequence[Any]) -> list[Any]:
+    if kind in ("text", "json"):
+        return [None if value is None else clean_text(value) for value in column]
+    return list(column)
 
 
 def _run_begin(rows: Rows, record: records.RunBegin, header: Header, _sequence: int) -> None:
@@ -94,7 +135,7 @@ def _run_end(rows: Rows, record: records.RunEnd, header: Header, _sequence: int)
 
 
 def _task_begin(rows: Rows, record: records.TaskBegin, header: Header, sequence: int) -> None:
-    task = records.task_key(record.run_id, record.task_id)
+    task = records.task_key(record.run_id, record.transformation, record.task_id)
     rows.tables["task_begin"].append(
         (
             task,
@@ -102,21 +143,20 @@ def _task_begin(rows: Rows, record: records.TaskBegin, header: Header, sequence:
             record.run_id,
             record.dataflow,
             record.transformation,
+            header.client,
             record.host or header.host,
             record.agent or header.user,
             timestamp(record.started_us),
         )
     )
-    rows.tables["dependency"] += [
-        (task, records.task_key(record.run_id, other)) for other in record.dependencies
-    ]
+    rows.tables["dependency_given"] += [(task, record.run_id, None, other) for other in record.dependencies]
     _items(rows, record, "used", record.used, (header.client, sequence))
 
 
 def _task_end(rows: Rows, record: records.TaskEnd, header: Header, sequence: int) -> None:
     rows.tables["task_end"].append(
         (
-            records.task_key(record.run_id, record.task_id),
+            records.task_key(record.run_id, record.transformation, record.task_id),
             record.task_id,
             record.run_id,
             record.dataflow,
@@ -136,8 +176,8 @@ def _items(
     items: list[records.Item],
     source: tuple[str, int],
 ) -> None:
-    task = records.task_key(record.run_id, record.task_id)
-    for item in items:
+    task = records.task_key(record.run_id, record.transformation, record.task_id)
+    for index, item in enumerate(items):
         key = records.item_key(item.item_id)
         rows.tables[role].append((task, key))
         rows.tables["derivation"] += [(key, records.item_key(str(other))) for other in item.derived_from]
@@ -157,6 +197,7 @@ def _items(
                 role,
                 item.attributes,
                 source,
+                ordinal(rows.place, index),
             )
         )
 
@@ -236,6 +277,11 @@ _ADD: dict[type, Callable[[Rows, Any, Header, int], None]] = {
     records.Annotation: _annotation,
     records.Lost: _lost,
 }
+
+
+def ordinal(place: Any, item: int) -> Any:
+    """Return where a data item is within its commit, from its record's place and its own in that record."""
+    return (place << 20) + item
 
 
 def timestamp(microseconds: int) -> datetime.datetime:

@@ -75,6 +75,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "run_id": "text",
         "dataflow": "text",
         "transformation": "text",
+        "client_id": "text",
         "host": "text",
         "agent": "text",
         "started_at": "timestamp",
@@ -89,7 +90,12 @@ TABLES: dict[str, dict[str, Kind]] = {
         "error": "text",
         "ended_at": "timestamp",
     },
-    "dependency": {"task": "integer", "depends_on": "integer"},
+    "dependency_given": {
+        "task": "integer",
+        "run_id": "text",
+        "transformation": "text",
+        "task_id": "text",
+    },
     "used": {"task": "integer", "item": "integer"},
     "generated": {"task": "integer", "item": "integer"},
     "item": {"item": "integer", "item_id": "text", "dataset_key": "integer", "run_id": "text"},
@@ -189,6 +195,14 @@ VIEWS: dict[str, str] = {
                COALESCE(b.transformation, e.transformation) AS transformation,
                COALESCE(e.status, 'running') AS status, b.host, b.agent, b.started_at, e.ended_at, e.error
         FROM prov.task_begin b FULL OUTER JOIN prov.task_end e ON e.task = b.task""",
+    # A dependency that names a task by its id alone is on each task of the run that has the id.
+    "dependency": """
+        SELECT DISTINCT g.task, t.task AS depends_on
+        FROM prov.dependency_given g
+        JOIN (SELECT task, run_id, task_id, transformation FROM prov.task_begin
+              UNION ALL SELECT task, run_id, task_id, transformation FROM prov.task_end) t
+             ON t.run_id = g.run_id AND t.task_id = g.task_id
+        WHERE t.task <> g.task AND (g.transformation IS NULL OR g.transformation = t.transformation)""",
     "study": """
         SELECT b.study, b.campaign, b.metric, b.mode, COALESCE(e.status, 'running') AS status,
                b.started_at, e.ended_at, e.reason, b.space, b.settings

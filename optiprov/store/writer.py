@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from optiprov.errors import StoreError, WireError
+from optiprov.errors import StoreError
 from optiprov.records import now_us
-from optiprov.store.backend import to_arrow
-from optiprov.store.catalog import Catalog, Dataset
-from optiprov.store.rows import DatasetRow, Rows, timestamp
-from optiprov.store.schema import TABLES, migrate
-from optiprov.store.values import clean_text, convert, kind_of, unwrap
-from optiprov.wire import Batch, Header, decode_record
+from optiprov.store.catalog import Catalog
+from optiprov.store.datasets import DatasetWriter
+from optiprov.store.known import KnownTasks
+from optiprov.store.reading import Reading
+from optiprov.store.rows import Rows, timestamp
+from optiprov.store.schema import migrate
+from optiprov.wire import Batch, Header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from optiprov.store.backend import Backend, Kind
+    from optiprov.store.backend import Backend
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ class Writer:
         migrate(backend)
         self._backend = backend
         self._catalog = Catalog(backend)
-        self._is_catalog_stale = False  # after a rollback
+        self._known = KnownTasks(backend)
+        self._is_stale = False  # what is known of the store, after a rollback
         marks = backend.rows(
             "SELECT client_id, max(mark), max(commit_id) FROM prov.ingest_mark GROUP BY client_id"
         )
@@ -84,10 +86,10 @@ class Writer:
             try:
                 outcomes.append(self._commit(part))
             except self._backend.faults as error:
-                self._is_catalog_stale = True
+                self._is_stale = True
                 raise StoreError(f"the store takes no records at present: {error}") from error
             except Exception as error:  # noqa: BLE001 - whatever the engine refuses must not stop the stream
-                self._is_catalog_stale = True
+                self._is_stale = True
                 _log.warning("a commit of %d batches failed, trying them apart: %s", len(part), error)
                 if len(part) > 1:
                     parts += [[batch] for batch in reversed(part)]
@@ -115,20 +117,23 @@ class Writer:
         rows = Rows()
         client = batch.header.client
         mark = _lose(batch.header, self.marks.get(client, 0), rows)
-        for sequence, payload in _fresh(batch, mark):
+        first, payloads = _fresh(batch, mark)
+        for sequence, payload in enumerate(payloads, first):
             rows.reject(batch.header, sequence, reason, payload)
             mark = sequence
         return self._write(rows, {client: Ack(mark, resend=False)}, {client: batch.header}, 0)
 
     def _commit(self, batches: Sequence[Batch]) -> Outcome:
-        if self._is_catalog_stale:
+        if self._is_stale:
             self._catalog.load()
-            self._is_catalog_stale = False
+            self._known.clear()
+            self._is_stale = False
+        self._known.forget_old()
         rows = Rows()
+        reading = Reading(rows, self._known)
         marks: dict[str, int] = {}
         ahead: dict[str, int] = {}  # where the farthest batch ends that came before what it follows
         headers: dict[str, Header] = {}
-        stored = 0
         for batch in batches:
             header, client = batch.header, batch.header.client
             headers[client] = header
@@ -137,20 +142,11 @@ class Writer:
             if header.first > mark + 1:
                 ahead[client] = max(ahead.get(client, 0), last)
                 continue
-            for sequence, payload in _fresh(batch, mark):
-                stored += self._add(rows, header, sequence, payload)
+            reading.add(batch, *_fresh(batch, mark))
             marks[client] = max(mark, last)
+        reading.finish()
         acks = {client: Ack(mark, resend=ahead.get(client, 0) > mark) for client, mark in marks.items()}
-        return self._write(rows, acks, headers, stored)
-
-    @staticmethod
-    def _add(rows: Rows, header: Header, sequence: int, payload: bytes) -> int:
-        try:
-            rows.add(decode_record(payload), header, sequence)
-        except (WireError, ValueError, OverflowError, TypeError) as error:
-            rows.reject(header, sequence, str(error), payload)
-            return 0
-        return 1
+        return self._write(rows, acks, headers, reading.stored)
 
     def _write(self, rows: Rows, acks: dict[str, Ack], headers: dict[str, Header], stored: int) -> Outcome:
         commit_id = self._commit_id + 1
@@ -158,7 +154,7 @@ class Writer:
         moved = {client: ack.mark for client, ack in acks.items() if ack.mark > self.marks.get(client, 0)}
         new_clients = [header for client, header in headers.items() if client not in self._clients]
         with self._backend.transaction():
-            self._insert_datasets(rows, commit_id)
+            data = DatasetWriter(self._catalog, rows, commit_id).tables()
             for header in new_clients:
                 host, pid, user = header.host, header.pid, header.user
                 identity = (header.client, host, pid, user, header.trial, header.study, header.campaign)
@@ -166,8 +162,8 @@ class Writer:
             rows.tables["ingest_mark"] += [
                 (client, mark, commit_id, committed_at) for client, mark in moved.items()
             ]
-            for table, listed in rows.tables.items():
-                self._insert(table, listed)
+            for table, appended in (*data, *rows.appended()):
+                self._backend.insert(table, appended)
             for closing in rows.closings:
                 self._backend.execute(
                     _CLOSE_RUNS, (closing.status, closing.reason, closing.ended_at, closing.trial_id)
@@ -178,60 +174,7 @@ class Writer:
         lost = sum(row[2] for row in rows.tables["lost"])
         return Outcome(commit_id, acks, stored, len(rows.tables["rejected"]), lost)
 
-    def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
-        if rows:
-            columns = TABLES[table].items()
-            values = zip(*rows, strict=True)
-            self._backend.insert(
-                f"prov.{table}",
-                to_arrow(
-                    {
-                        name: (kind, _texts(kind, column))
-                        for (name, kind), column in zip(columns, values, strict=True)
-                    }
-                ),
-            )
 
-    def _insert_datasets(self, rows: Rows, commit_id: int) -> None:
-        """Type the values of data items and append them to their datasets' tables."""
-        by_dataset: dict[int, tuple[Dataset, list[_TypedRow]]] = {}
-        for ordinal, row in enumerate(rows.dataset_rows):
-            dataset = self._catalog.dataset(row.dataflow, row.dataset)
-            self._catalog.use(dataset, row.transformation, row.role, is_reference=row.attributes is None)
-            if row.attributes is None:
-                continue
-            rows.tables["item"].append((row.item, row.item_id, dataset.key, row.run_id))
-            values = {clean_text(name): unwrap(value) for name, value in row.attributes.items()}
-            for name, value in values.items():
-                kind = kind_of(value)
-                if kind is not None:
-                    self._catalog.attribute(dataset, name, kind)
-            by_dataset.setdefault(dataset.key, (dataset, []))[1].append((ordinal, row, values))
-        self._catalog.refresh_views()
-        for dataset, listed in by_dataset.values():
-            self._insert_dataset(rows, dataset, listed, commit_id)
-
-    def _insert_dataset(self, rows: Rows, dataset: Dataset, listed: list[_TypedRow], commit_id: int) -> None:
-        columns: dict[str, tuple[Kind, list[Any]]] = {
-            name: (kind, []) for name, kind in dataset.fixed_columns.items()
-        }
-        columns |= {attribute.column: (attribute.kind, []) for attribute in dataset.attributes.values()}
-        for ordinal, row, values in listed:
-            fixed = (row.item, row.run_id, row.task, row.transformation, commit_id, ordinal)
-            for name, value in zip(dataset.fixed_columns, fixed, strict=True):
-                columns[name][1].append(value)
-            for attribute in dataset.attributes.values():
-                value = values.get(attribute.name)
-                try:
-                    converted = convert(value, attribute.kind)
-                except ValueError as error:
-                    converted = None
-                    rows.tables["rejected"].append(_mistyped(row, dataset, attribute.name, value, str(error)))
-                columns[attribute.column][1].append(converted)
-        self._backend.insert(dataset.table, to_arrow(columns))
-
-
-_TypedRow = tuple[int, DatasetRow, dict[str, Any]]  # its place in the commit, the row, its values by name
 _NOBODY = Header("", 1, 1, "", 0, "", None, None, None)
 _CLOSE_RUNS = """
     INSERT INTO prov.run_end (run_id, client_id, status, record_count, reason, ended_at)
@@ -248,10 +191,10 @@ def _lose(header: Header, mark: int, rows: Rows) -> int:
     return header.oldest - 1
 
 
-def _fresh(batch: Batch, mark: int) -> list[tuple[int, bytes]]:
-    """Return the records behind the mark, with their numbers."""
-    numbered = enumerate(batch.records, batch.header.first)
-    return [(sequence, payload) for sequence, payload in numbered if sequence > mark]
+def _fresh(batch: Batch, mark: int) -> tuple[int, list[bytes]]:
+    """Return the records behind the mark, and the number of the first of them."""
+    known = max(0, mark + 1 - batch.header.first)
+    return batch.header.first + known, batch.records[known:]
 
 
 def _merged(outcomes: Sequence[Outcome]) -> Outcome:
@@ -264,19 +207,10 @@ def _merged(outcomes: Sequence[Outcome]) -> Outcome:
     return merged
 
 
-def _texts(kind: Kind, column: Sequence[Any]) -> list[Any]:
-    if kind in ("text", "json"):
-        return [None if value is None else clean_text(value) for value in column]
-    return list(column)
-
-
-def _mistyped(row: DatasetRow, dataset: Dataset, attribute: str, value: Any, reason: str) -> tuple[Any, ...]:
-    where = f"{dataset.name}.{attribute} of a task of {row.transformation} in run {row.run_id}: {reason}"
-    client, sequence = row.source
-    return (client, sequence, clean_text(where), clean_text(repr(value)), timestamp(now_us()))
-
-
 def _halves(batch: Batch) -> list[Batch]:
     middle = len(batch.records) // 2
     second = batch.header._replace(first=batch.header.first + middle)
-    return [Batch(batch.header, batch.records[:middle]), Batch(second, batch.records[middle:])]
+    return [
+        batch._replace(records=batch.records[:middle]),
+        batch._replace(header=second, records=batch.records[middle:]),
+    ]

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from optiprov.wire.batch import Batch, Header, decode_batch, encode_batch
 from optiprov.wire.broker import BrokerAddress
-from optiprov.wire.record import decode_record, encode_record
+from optiprov.wire.record import decode_record, encode_record, encode_row, parse_records, read_record
+from optiprov.wire.shape import BEGIN, END, ItemShape, Shape, ShapeTuple, encode_shape, expand
 from optiprov.wire.topics import ACK_PREFIX, RECORDS_FILTER, SERVICE_TOPIC, ack_topic, records_topic
 
 __all__ = [
     "ACK_PREFIX",
+    "BEGIN",
+    "END",
     "RECORDS_FILTER",
     "SERVICE_TOPIC",
     "Batch",
     "BrokerAddress",
     "Header",
+    "ItemShape",
+    "Shape",
+    "ShapeTuple",
     "ack_topic",
     "decode_batch",
     "decode_record",
     "encode_batch",
     "encode_record",
+    "encode_row",
+    "encode_shape",
+    "expand",
+    "parse_records",
+    "read_record",
     "records_topic",
 ]

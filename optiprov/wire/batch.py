@@ -2,7 +2,8 @@
 
     magic "OP", version byte, flags byte | body
 
-The body, compressed where the flag says so, is lines: the header (a JSON object), then one record a line.
+The body, compressed where the flag says so, is lines: the header (a JSON array), the shapes by their numbers
+(a JSON object), then one record a line. A batch without records says that its client is alive.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from optiprov.errors import WireError
+from optiprov.wire.shape import Shape, decode_shapes
 
 _MAGIC = b"OP\x01"
 _PLAIN, _DEFLATED = b"\x00", b"\x01"
 _COMPRESS_FROM_BYTES = 200
 MAX_BODY_BYTES = 64 << 20
+_NO_SHAPES: Mapping[int, Any] = {}
 
 
 class Header(NamedTuple):
@@ -47,15 +50,17 @@ class Header(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A decoded batch: its header and the encoded records."""
+    """A decoded batch: its header, the encoded records, and the shapes that these refer to by number."""
 
     header: Header
     records: List[bytes]
+    shapes: Mapping[int, Shape] = _NO_SHAPES
 
 
-def encode_batch(header: Header, records: List[bytes]) -> bytes:
-    """Encode records with consecutive sequence numbers from `header.first` on."""
-    lines = [json.dumps(header, separators=(",", ":")).encode("ascii")]
+def encode_batch(header: Header, records: List[bytes], shapes: Mapping[int, bytes] = _NO_SHAPES) -> bytes:
+    """Encode records with consecutive sequence numbers from `header.first` on, and the encoded shapes."""
+    defined = b",".join(b'"%d":%b' % (number, shape) for number, shape in shapes.items())
+    lines = [json.dumps(header, separators=(",", ":")).encode("ascii"), b"{%b}" % defined]
     lines += records
     body = b"\n".join(lines)
     if len(body) < _COMPRESS_FROM_BYTES:
@@ -71,8 +76,11 @@ def decode_batch(payload: bytes) -> Batch:
     """
     if payload[:3] != _MAGIC:
         raise WireError(f"a batch starts with {_MAGIC!r}, got {payload[:3]!r}")
-    head, *records = _body(payload).split(b"\n")
-    return Batch(_header(head), records)
+    head, *lines = _body(payload).split(b"\n")
+    header = _header(head)
+    if not lines:
+        raise WireError("the batch is cut off behind its header")
+    return Batch(header, lines[1:], decode_shapes(lines[0]))
 
 
 def _body(payload: bytes) -> bytes:

@@ -7,6 +7,7 @@ import pickle
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from optiprov.capture import Client, Data, File, Settings, Task, Workflow, send_
 from optiprov.capture import client as client_module
 from optiprov.capture.spool import SpoolReader
 from optiprov.records import Annotation, Lost, RunBegin, RunEnd, TaskBegin, TaskEnd
-from optiprov.wire import BrokerAddress, decode_record
+from optiprov.wire import BrokerAddress, decode_record, expand
+from optiprov.wire.shape import decode_shapes
 
 COMPAT = Path(optiprov.__file__).parent / "compat"
 NOBODY = BrokerAddress("127.0.0.1", 9)
@@ -29,10 +31,19 @@ def spooled(root):
         reader = SpoolReader(directory.parent)
         records = []
         while batch := reader.read(1000, 1 << 20)[1]:
-            records += map(decode_record, batch)
+            records += map(partial(decoded, directory.parent.name, reader.shapes), batch)
         reader.close()
         found[directory.parent.name] = records
     return found
+
+
+def decoded(client, shapes, payload):
+    """Return the record that a payload of a spool stands for, be it a row of a shape."""
+    row = json.loads(payload)
+    if isinstance(row[0], str):
+        return decode_record(payload)
+    known = decode_shapes(json.dumps({n: json.loads(shape) for n, shape in shapes.items()}).encode())
+    return expand(known[row[0]], row, client)
 
 
 def only(found):
@@ -391,7 +402,7 @@ def test_records_are_sent_once_in_an_ordinary_run(start_service, tmp_path, monke
     sent = []
     encode = publisher.encode_batch
     monkeypatch.setattr(
-        publisher, "encode_batch", lambda head, rows: sent.append(len(rows)) or encode(head, rows)
+        publisher, "encode_batch", lambda head, rows, _shapes: sent.append(len(rows)) or encode(head, rows)
     )
     client = Client(Settings(tmp_path / "spool", BrokerAddress.parse(service.mqtt)))
     for number in range(4000):

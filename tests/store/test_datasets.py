@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optiprov.errors import MetricError
-from optiprov.records import task_key
+from optiprov.records import new_id, task_key
 from optiprov.store.backend import quote_name
 from tests.store.conftest import begin, end, item, reference, run
 
@@ -140,10 +140,10 @@ def test_item_of_one_task_used_by_another_has_both_task_ids(store):
     store.commit(end("w", features, transformation="extract"))
     store.commit(begin("m", reference(features), run_id="r2", transformation="train"), client="master")
     assert store.rows("SELECT extract_task_id, train_task_id, n FROM features") == [
-        (task_key("r", "w"), task_key("r2", "m"), 64)
+        (task_key("r", "extract", "w"), task_key("r2", "train", "m"), 64)
     ]
     frame = store.ask.sql("SELECT * FROM features")
-    assert frame["train_task_id"][0] == task_key("r2", "m")
+    assert frame["train_task_id"][0] == task_key("r2", "train", "m")
 
 
 def test_keys_beside_nulls_lose_no_digits(store):
@@ -153,7 +153,7 @@ def test_keys_beside_nulls_lose_no_digits(store):
         end("a", one, transformation="t"), begin("b", reference(one), transformation="u"), end("c", other)
     )
     frame = store.ask.sql("SELECT u_task_id FROM d ORDER BY x")
-    assert frame["u_task_id"][0] == task_key("r", "b")
+    assert frame["u_task_id"][0] == task_key("r", "u", "b")
 
 
 def test_values_of_a_metric_come_in_order_and_only_once(store):
@@ -192,7 +192,7 @@ def test_values_of_a_metric_come_in_order_and_only_once(store):
 )
 def test_no_record_is_rejected_for_any_attributes(store, attributes):
     """Whatever names and values: the record is stored; a value of another type may be missing."""
-    outcome = store.commit(end("t", item("any")._replace(attributes=attributes)))
+    outcome = store.commit(end(new_id(), item("any")._replace(attributes=attributes)))
     assert outcome.records == 1
 
 
@@ -204,6 +204,6 @@ def test_item_used_by_several_tasks_is_one_row_with_the_first_of_them(store):
         task = begin(f"epoch-{number}", reference(features), transformation="epoch")
         store.commit(task._replace(started_us=1_000_000 - number))
     assert store.rows("SELECT extract_task_id, epoch_task_id FROM features") == [
-        (task_key("r", "make"), task_key("r", "epoch-2"))
+        (task_key("r", "extract", "make"), task_key("r", "epoch", "epoch-2"))
     ]
     assert len(store.rows("SELECT * FROM prov.used")) == 3

@@ -1,0 +1,270 @@
+"""Turns rows of a shape into columns of the store's tables, without a Python object for each row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from optiprov.records import base_key
+from optiprov.records.identity import LAST_SHIFT, MIX, STRIDE
+from optiprov.store.rows import DatasetRow, ordinal
+from optiprov.store.values import clean_text
+from optiprov.wire import END
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from optiprov.store.backend import Kind
+    from optiprov.wire import Header, Shape
+
+_NUMBERS_BELOW = 10**18  # as in `records.number_of`
+_TIMES_BELOW = 2**55  # microseconds: the year 3111
+_KINDS: dict[pa.DataType, Kind] = {
+    pa.int64(): "integer",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.string(): "text",
+}
+
+
+class Unfit(Exception):
+    """Rows are not all of the usual form: they go the way of single records."""
+
+
+@dataclass
+class Group:
+    """Rows of one shape that one client sent, with their sequence numbers and their places in the commit."""
+
+    header: Header
+    shape: Shape
+    rows: list[list[Any]] = field(default_factory=list)
+    sequences: list[int] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+
+
+@dataclass
+class ItemColumns:
+    """Data items of one dataset on their way into its table: fixed columns, and values by attribute.
+
+    Attributes:
+        item: their keys, 63 bits.
+        task: the keys of the tasks that use or generate them.
+        ordinal: their places in the commit.
+        values: the values of each attribute as they arrived, one an item.
+    """
+
+    dataflow: str
+    dataset: str
+    run_id: str
+    transformation: str
+    role: str
+    client: str
+    sequences: list[int]
+    numbers: list[int]
+    item: npt.NDArray[np.int64]
+    task: npt.NDArray[np.int64]
+    ordinal: npt.NDArray[np.int64]
+    values: dict[str, tuple[Any, ...]]
+
+    def to_rows(self) -> list[DatasetRow]:
+        """Return the items one by one."""
+        names = list(self.values)
+        each = zip(*self.values.values(), strict=True) if names else ((),) * len(self.numbers)
+        places = zip(self.sequences, self.numbers, self.item, self.task, self.ordinal, each, strict=True)
+        return [
+            DatasetRow(
+                *(self.dataflow, self.dataset, int(item), f"{self.client}:{number}", self.run_id, int(task)),
+                *(self.transformation, self.role, dict(zip(names, values, strict=True))),
+                *((self.client, sequence), int(ordinal)),
+            )
+            for sequence, number, item, task, ordinal, values in places
+        ]
+
+
+@dataclass
+class TaskColumns:
+    """What a group of rows says of its tasks.
+
+    Attributes:
+        numbers: the ids of the tasks.
+        key: their keys, 63 bits.
+        events: rows of task_begin or task_end.
+        dependencies: for each task that has some, its place and the ids.
+        items: the data items, one entry for each of the shape.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    key: npt.NDArray[np.int64]
+    events: pa.Table
+    dependencies: list[tuple[int, list[str]]]
+    items: list[ItemColumns]
+
+
+def task_columns(group: Group) -> TaskColumns:
+    """Return the columns of a group.
+
+    Raises:
+        Unfit: a row does not fit the shape, or has ids or times of an unusual form.
+    """
+    shape, header = group.shape, group.header
+    width = shape.width
+    if any(len(row) != width for row in group.rows):
+        raise Unfit
+    columns = list(zip(*group.rows, strict=True))
+    numbers = _integers(columns[1], _NUMBERS_BELOW)
+    key = number_keys(base_key(shape.run_id, shape.transformation), numbers)
+    time = pa.array(_integers(columns[2], _TIMES_BELOW)).cast(pa.timestamp("us"))
+    count = len(numbers)
+    events: dict[str, pa.Array] = {
+        "task": pa.array(key),
+        "task_id": pa.array(numbers).cast(pa.string()),
+        "run_id": _repeat(shape.run_id, count),
+        "dataflow": _repeat(shape.dataflow, count),
+        "transformation": _repeat(shape.transformation, count),
+    }
+    if shape.kind == END:
+        events |= {
+            "status": _repeat(shape.status, count),
+            "error": pa.nulls(count, pa.string()),
+            "ended_at": time,
+        }
+    else:
+        host, agent = shape.host or header.host, shape.agent or header.user
+        events |= {
+            "client_id": _repeat(header.client, count),
+            "host": _repeat(host, count),
+            "agent": _repeat(agent, count),
+            "started_at": time,
+        }
+    dependencies = [] if shape.kind == END else _dependencies(columns[3])
+    return TaskColumns(numbers, key, pa.table(events), dependencies, _items(group, columns, key))
+
+
+def _items(group: Group, columns: list[tuple[Any, ...]], task: npt.NDArray[np.int64]) -> list[ItemColumns]:
+    shape, client = group.shape, group.header.client
+    base = base_key(client)
+    at = shape.first_item
+    found = []
+    for place, item in enumerate(shape.items):
+        numbers = _integers(columns[at], _NUMBERS_BELOW)
+        values = dict(zip(item.attributes, columns[at + 1 :], strict=False))
+        at += 1 + len(values)
+        found.append(
+            ItemColumns(
+                *(clean_text(item.dataflow or shape.dataflow), clean_text(item.dataset or "unnamed")),
+                *(
+                    shape.run_id,
+                    clean_text(shape.transformation),
+                    "generated" if shape.kind == END else "used",
+                    client,
+                ),
+                group.sequences,
+                numbers.tolist(),
+                number_keys(base, numbers),
+                task,
+                ordinal(np.array(group.places, np.int64), place),
+                values,
+            )
+        )
+    return found
+
+
+def item_rows(items: ItemColumns, dataset_key: int) -> pa.Table:
+    """Return the rows of the table `item`."""
+    numbers = pa.array(items.numbers, pa.int64()).cast(pa.string())
+    count = len(items.numbers)
+    return pa.table(
+        {
+            "item": pa.array(items.item),
+            "item_id": pc.binary_join_element_wise(items.client, numbers, ":"),
+            "dataset_key": pa.array(np.full(count, dataset_key, np.int64)),
+            "run_id": _repeat(items.run_id, count),
+        }
+    )
+
+
+def edge_rows(items: ItemColumns) -> pa.Table:
+    """Return the rows of the table `used` or `generated`."""
+    return pa.table({"task": pa.array(items.task), "item": pa.array(items.item)})
+
+
+def fixed_columns(items: ItemColumns, commit_id: int) -> dict[str, pa.Array]:
+    """Return the columns that the table of every dataset has."""
+    count = len(items.numbers)
+    return {
+        "item": pa.array(items.item),
+        "run_id": _repeat(items.run_id, count),
+        "task": pa.array(items.task),
+        "transformation": _repeat(items.transformation, count),
+        "commit_id": pa.array(np.full(count, commit_id, np.int64)),
+        "ordinal": pa.array(items.ordinal),
+    }
+
+
+def typed_values(values: Sequence[Any]) -> tuple[Kind | None, pa.Array]:
+    """Return the kind of an attribute's values and the values as an array; no kind where all are None.
+
+    A value may be alone or in a list of its own, as ProvLight's clients send it.
+
+    Raises:
+        Unfit: they are not all of one kind, or not plain.
+    """
+    try:
+        array = pa.array(values)
+        if pa.types.is_list(array.type):
+            array = _out_of_lists(array)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise Unfit from error
+    if pa.types.is_null(array.type):
+        return None, array
+    if array.type not in _KINDS:
+        raise Unfit
+    return _KINDS[array.type], array
+
+
+def _out_of_lists(array: pa.Array) -> pa.Array:
+    lengths = pc.min_max(pc.list_value_length(array))
+    if array.null_count or lengths["min"].as_py() != 1 or lengths["max"].as_py() != 1:
+        raise Unfit
+    return array.flatten()
+
+
+def number_keys(base: int, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return `records.numbered_key` of each number."""
+    mixed = numbers.astype(np.uint64) * np.uint64(STRIDE) + np.uint64(base)
+    for shift, factor in MIX:
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed ^= mixed >> np.uint64(LAST_SHIFT)
+    keys: npt.NDArray[np.int64] = (mixed >> np.uint64(1)).view(np.int64)
+    return keys
+
+
+def _integers(values: Sequence[Any], below: int) -> npt.NDArray[np.int64]:
+    try:
+        array = pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise Unfit from error
+    if array.type != pa.int64() or array.null_count:
+        raise Unfit
+    numbers: npt.NDArray[np.int64] = array.to_numpy()
+    if not len(numbers) or numbers.min() < 0 or numbers.max() >= below:
+        raise Unfit
+    return numbers
+
+
+def _dependencies(column: Sequence[Any]) -> list[tuple[int, list[str]]]:
+    given = [(place, ids) for place, ids in enumerate(column) if ids != []]
+    for _, ids in given:
+        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+            raise Unfit
+    return given
+
+
+def _repeat(value: str | None, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(None if value is None else clean_text(value), pa.string()), count)

@@ -7,6 +7,7 @@ is unique in the world.
 
 from __future__ import annotations
 
+from optiprov.records.dependencies import qualify_dependency, read_dependency
 from optiprov.records.identity import item_key, new_id, task_key
 from optiprov.records.types import (
     KINDS,
@@ -16,10 +17,12 @@ from optiprov.records.types import (
     Record,
     RunBegin,
     RunEnd,
+    Specification,
     Status,
     StudyBegin,
     StudyEnd,
     TaskBegin,
+    TaskData,
     TaskEnd,
     TrialBegin,
     TrialClose,
@@ -36,10 +39,12 @@ __all__ = [
     "Record",
     "RunBegin",
     "RunEnd",
+    "Specification",
     "Status",
     "StudyBegin",
     "StudyEnd",
     "TaskBegin",
+    "TaskData",
     "TaskEnd",
     "TrialBegin",
     "TrialClose",
@@ -48,5 +53,7 @@ __all__ = [
     "item_key",
     "new_id",
     "now_us",
+    "qualify_dependency",
+    "read_dependency",
     "task_key",
 ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optiprov import records
+from optiprov.store.specification import DataflowSpecification
 from optiprov.store.values import clean_text
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class DatasetRow(NamedTuple):
     role: str
     attributes: dict[str, Any] | None
     source: tuple[str, int]
+    task_id: str
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Rows:
         self.tables: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         self.dataset_rows: list[DatasetRow] = []
         self.closings: list[TrialClosing] = []
+        self.specifications: list[DataflowSpecification] = []
 
     def add(self, record: records.Record, header: Header, sequence: int) -> None:
         """Add the rows of one record.
@@ -102,13 +105,14 @@ def _task_begin(rows: Rows, record: records.TaskBegin, header: Header, sequence:
             record.run_id,
             record.dataflow,
             record.transformation,
+            header.client,
             record.host or header.host,
             record.agent or header.user,
             timestamp(record.started_us),
         )
     )
-    rows.tables["dependency"] += [
-        (task, records.task_key(record.run_id, other)) for other in record.dependencies
+    rows.tables["dependency_given"] += [
+        (task, record.run_id, *records.read_dependency(other)) for other in record.dependencies
     ]
     _items(rows, record, "used", record.used, (header.client, sequence))
 
@@ -131,7 +135,7 @@ def _task_end(rows: Rows, record: records.TaskEnd, header: Header, sequence: int
 
 def _items(
     rows: Rows,
-    record: records.TaskBegin | records.TaskEnd,
+    record: records.TaskBegin | records.TaskEnd | records.TaskData,
     role: str,
     items: list[records.Item],
     source: tuple[str, int],
@@ -157,8 +161,23 @@ def _items(
                 role,
                 item.attributes,
                 source,
+                record.task_id,
             )
         )
+
+
+def _task_data(rows: Rows, record: records.TaskData, header: Header, sequence: int) -> None:
+    if record.role not in ("used", "generated"):
+        raise ValueError(f"a task's data is used or generated, got the role {record.role[:80]!r}")
+    item = records.Item(
+        record.item_id, record.dataset, record.dataflow, record.derived_from, record.attributes, None
+    )
+    _items(rows, record, record.role, [item], (header.client, sequence))
+
+
+def _specification(rows: Rows, record: records.Specification, header: Header, _sequence: int) -> None:
+    specified_at = timestamp(record.specified_us)
+    rows.specifications.append(DataflowSpecification.read(record, header.client, specified_at))
 
 
 def _study_begin(rows: Rows, record: records.StudyBegin, _header: Header, _sequence: int) -> None:
@@ -227,6 +246,8 @@ _ADD: dict[type, Callable[[Rows, Any, Header, int], None]] = {
     records.RunEnd: _run_end,
     records.TaskBegin: _task_begin,
     records.TaskEnd: _task_end,
+    records.TaskData: _task_data,
+    records.Specification: _specification,
     records.StudyBegin: _study_begin,
     records.StudyEnd: _study_end,
     records.TrialBegin: _trial_begin,

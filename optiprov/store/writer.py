@@ -12,7 +12,8 @@ from optiprov.store.backend import to_arrow
 from optiprov.store.catalog import Catalog, Dataset
 from optiprov.store.rows import DatasetRow, Rows, timestamp
 from optiprov.store.schema import TABLES, migrate
-from optiprov.store.values import clean_text, convert, kind_of, unwrap
+from optiprov.store.specifying import lay_out_row, store_specifications
+from optiprov.store.values import clean_text, convert, kind_of
 from optiprov.wire import Batch, Header, decode_record
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class Writer:
         moved = {client: ack.mark for client, ack in acks.items() if ack.mark > self.marks.get(client, 0)}
         new_clients = [header for client, header in headers.items() if client not in self._clients]
         with self._backend.transaction():
+            self._specify(rows)
             self._insert_datasets(rows, commit_id)
             for header in new_clients:
                 host, pid, user = header.host, header.pid, header.user
@@ -192,6 +194,15 @@ class Writer:
                 ),
             )
 
+    def _specify(self, rows: Rows) -> None:
+        def reject(reason: str, value: Any) -> None:
+            rows.tables["rejected"].append(
+                ("", 0, clean_text(reason), clean_text(repr(value)), timestamp(now_us()))
+            )
+
+        if rows.specifications:
+            store_specifications(self._backend, self._catalog, rows.specifications, reject)
+
     def _insert_datasets(self, rows: Rows, commit_id: int) -> None:
         """Type the values of data items and append them to their datasets' tables."""
         by_dataset: dict[int, tuple[Dataset, list[_TypedRow]]] = {}
@@ -201,7 +212,7 @@ class Writer:
             if row.attributes is None:
                 continue
             rows.tables["item"].append((row.item, row.item_id, dataset.key, row.run_id))
-            values = {clean_text(name): unwrap(value) for name, value in row.attributes.items()}
+            values = lay_out_row(dataset, row, rows)
             for name, value in values.items():
                 kind = kind_of(value)
                 if kind is not None:

@@ -250,14 +250,16 @@ VIEWS: dict[str, str] = {
                COALESCE(e.error, CASE WHEN e.task IS NULL THEN p.reason END) AS error
         FROM prov.task_begin b FULL OUTER JOIN prov.task_end e ON e.task = b.task
         LEFT JOIN prov.run_part p ON p.run_id = b.run_id AND p.client_id = b.client_id""",
-    # A dependency that names a task by its id alone is on each task of the run that has the id.
+    # A dependency that names a task by its id alone is on each task of the run that has the id; DfAnalyzer's
+    # clients name transformations in lower case.
     "dependency": """
         SELECT DISTINCT g.task, t.task AS depends_on
         FROM prov.dependency_given g
         JOIN (SELECT task, run_id, task_id, transformation FROM prov.task_begin
               UNION ALL SELECT task, run_id, task_id, transformation FROM prov.task_end) t
              ON t.run_id = g.run_id AND t.task_id = g.task_id
-        WHERE t.task <> g.task AND (g.transformation IS NULL OR g.transformation = t.transformation)""",
+        WHERE t.task <> g.task
+              AND (g.transformation IS NULL OR lower(g.transformation) = lower(t.transformation))""",
     "study": """
         SELECT b.study, b.campaign, b.metric, b.mode, COALESCE(e.status, 'running') AS status,
                b.started_at, e.ended_at, e.reason, b.space, b.settings

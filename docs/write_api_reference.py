@@ -55,9 +55,14 @@ PAGES: dict[str, dict[str, Any]] = {
 # Public for other packages of ours, of no use to anyone else.
 _INTERNAL = {
     (Optimization, "run_trial"),
+    (Workflow, "counted"),
     (Workflow, "emit"),
+    (Data, "is_plain"),
     (Data, "to_item"),
+    (Data, "to_row"),
+    (File, "is_plain"),
     (File, "to_item"),
+    (File, "to_row"),
     (Deployment, "spool_dirs"),
     (Provenance, "fetch"),
 }

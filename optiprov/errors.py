@@ -7,6 +7,7 @@ expect. A message says where the problem is, what was received, and what to do a
     |-- InputError (ValueError)             the input is wrong; the command line exits with 2
     |   |-- ScenarioError                   a scenario file: file:line, key
     |   |-- SearchSpaceError                a search space file: file:line, key
+    |   |-- SpecificationError              a dataflow's specification file: file:line, key
     |   |-- OptimizationFileError           a script without a usable Optimization
     |   |-- QueryError                      an unknown field, operator or statement
     |   `-- UrlError                        a store, service or broker address
@@ -38,6 +39,10 @@ class ScenarioError(InputError):
 
 class SearchSpaceError(InputError):
     """A search space that cannot be used; the message says file:line and key."""
+
+
+class SpecificationError(InputError):
+    """A dataflow's specification that cannot be used; the message lists every problem as file:line: key."""
 
 
 class OptimizationFileError(InputError):

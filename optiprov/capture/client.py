@@ -85,6 +85,10 @@ class Client:
         """Where this client's records lie until they are acknowledged."""
         return self._spool.directory if self._spool is not None else None
 
+    def new_item_id(self) -> str:
+        """Return an id for a data item, unique in the world."""
+        return f"{self.id}:{self.new_item_number()}"
+
     def new_item_number(self) -> int:
         """Return a number for a data item: its id is `<client>:<number>`, unique in the world."""
         return next(self._items)

@@ -7,6 +7,7 @@ unique among the tasks of its run and transformation.
 
 from __future__ import annotations
 
+from optiprov.records.dependencies import qualify_dependency, read_dependency
 from optiprov.records.identity import base_key, item_key, new_id, number_of, numbered_key, task_key
 from optiprov.records.types import (
     KINDS,
@@ -16,10 +17,12 @@ from optiprov.records.types import (
     Record,
     RunBegin,
     RunEnd,
+    Specification,
     Status,
     StudyBegin,
     StudyEnd,
     TaskBegin,
+    TaskData,
     TaskEnd,
     TrialBegin,
     TrialClose,
@@ -36,10 +39,12 @@ __all__ = [
     "Record",
     "RunBegin",
     "RunEnd",
+    "Specification",
     "Status",
     "StudyBegin",
     "StudyEnd",
     "TaskBegin",
+    "TaskData",
     "TaskEnd",
     "TrialBegin",
     "TrialClose",
@@ -51,5 +56,7 @@ __all__ = [
     "now_us",
     "number_of",
     "numbered_key",
+    "qualify_dependency",
+    "read_dependency",
     "task_key",
 ]

@@ -88,6 +88,49 @@ class TaskEnd(NamedTuple):
     error: Optional[str]
 
 
+class TaskData(NamedTuple):
+    """A data item that a task used or generated, told apart from the task's begin and end.
+
+    Attributes:
+        run_id: the task's run.
+        task_id: the task's id.
+        transformation: the task's transformation.
+        dataflow: id of the dataflow that scopes the dataset's name.
+        role: "used" or "generated".
+        item_id: unique in the world.
+        dataset: name of the dataset the item is a row of.
+        derived_from: ids of the items it was derived from.
+        attributes: the values by name, or in order as a list under a name that no attribute has.
+    """
+
+    run_id: str
+    task_id: str
+    transformation: str
+    dataflow: str
+    role: str
+    item_id: str
+    dataset: str
+    derived_from: List[str]
+    attributes: Dict[str, Any]
+
+
+class Specification(NamedTuple):
+    """What a dataflow consists of: its transformations, and the typed attributes of their datasets.
+
+    Attributes:
+        dataflow: id of the dataflow.
+        specified_us: when it was said so.
+        transformations: by name, each `{"used": {dataset: the transformation it comes from, or None},
+            "generated": [dataset, ...], "programs": [[name, path], ...]}`.
+        datasets: by name, each a list of `[attribute, type]`, a type being TEXT, NUMERIC or FILE.
+    """
+
+    dataflow: str
+    specified_us: int
+    transformations: Dict[str, Any]
+    datasets: Dict[str, Any]
+
+
 class StudyBegin(NamedTuple):
     """A search begins; space and settings say what is searched and how."""
 
@@ -173,6 +216,8 @@ Record = Union[
     RunEnd,
     TaskBegin,
     TaskEnd,
+    TaskData,
+    Specification,
     StudyBegin,
     StudyEnd,
     TrialBegin,
@@ -188,6 +233,8 @@ KINDS = {
     "re": RunEnd,
     "tb": TaskBegin,
     "te": TaskEnd,
+    "td": TaskData,
+    "sp": Specification,
     "sb": StudyBegin,
     "se": StudyEnd,
     "ib": TrialBegin,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from optiprov.store.backend import Backend, Kind, quote_name, quote_text
 from optiprov.store.values import widen
+
+if TYPE_CHECKING:
+    import datetime
 
 _RESERVED_SCHEMAS = {
     *("prov", "dataset", "main", "sys", "tmp", "pg_catalog", "information_schema"),
@@ -41,7 +45,9 @@ class Dataset:
     """A dataset of a dataflow and where its rows are.
 
     `uses` are (transformation, role, is_reference): which transformations use or generate its items, and
-    whether they do so by referring to items that are recorded elsewhere.
+    whether they do so by referring to items that are recorded elsewhere. `specified` are the attributes that
+    the present version of its specification names, with their types, and `known_names` those of any version;
+    `version` is 0 while no specification has come.
     """
 
     key: int
@@ -49,6 +55,9 @@ class Dataset:
     name: str
     attributes: dict[str, Attribute] = field(default_factory=dict)
     uses: set[tuple[str, str, bool]] = field(default_factory=set)
+    version: int = 0
+    specified: dict[str, str] = field(default_factory=dict)
+    known_names: set[str] = field(default_factory=set)
 
     @property
     def table(self) -> str:
@@ -71,21 +80,36 @@ class Catalog:
         self._backend = backend
         self._datasets: dict[tuple[str, str], Dataset] = {}
         self._changed: set[tuple[str, str]] = set()
+        self._dataflows: dict[str, tuple[int, str]] = {}  # version and text of their specifications
         self.load()
 
     def load(self) -> None:
         """Read the catalog from the store."""
         rows = self._backend.rows
         by_key: dict[int, Dataset] = {}
-        for key, dataflow, name in rows("SELECT dataset_key, dataflow, dataset FROM prov.dataset"):
-            by_key[key] = Dataset(key, dataflow, name)
+        for key, dataflow, name, version in rows(
+            "SELECT dataset_key, dataflow, dataset, version FROM prov.dataset"
+        ):
+            by_key[key] = Dataset(key, dataflow, name, version=version)
         for key, position, name, kind, view_column in rows(
             "SELECT dataset_key, position, attribute, type, view_column FROM prov.attribute ORDER BY position"
         ):
             by_key[key].attributes[name] = Attribute(name, position, kind, view_column)
         for key, *use in rows("SELECT dataset_key, transformation, role, is_reference FROM prov.dataset_use"):
             by_key[key].uses.add((use[0], use[1], use[2]))
+        for key, version, name, kind in rows(
+            "SELECT dataset_key, version, attribute, type FROM prov.dataset_attribute ORDER BY position"
+        ):
+            by_key[key].known_names.add(name)
+            if version == by_key[key].version:
+                by_key[key].specified[name] = kind
         self._datasets = {(dataset.dataflow, dataset.name): dataset for dataset in by_key.values()}
+        self._dataflows = {
+            dataflow: (version, text)
+            for dataflow, version, text in rows(
+                "SELECT dataflow, version, specification FROM prov.dataflow ORDER BY version"
+            )
+        }
         self._changed.clear()
 
     def dataset(self, dataflow: str, name: str) -> Dataset:
@@ -96,7 +120,7 @@ class Catalog:
             known = self._datasets[dataflow, name] = Dataset(key, dataflow, name)
             columns = ", ".join(f"{column} {self._backend.sql_type(kind)}" for column, kind in _FIXED.items())
             self._backend.execute(f"CREATE TABLE {known.table} ({columns})")
-            self._backend.execute("INSERT INTO prov.dataset VALUES (?, ?, ?, 1)", (key, dataflow, name))
+            self._backend.execute("INSERT INTO prov.dataset VALUES (?, ?, ?, 0)", (key, dataflow, name))
             self._changed.add((dataflow, name))
         return known
 
@@ -125,8 +149,49 @@ class Catalog:
             self._changed.add((dataset.dataflow, dataset.name))
         return known
 
+    def dataflow_version(self, dataflow: str) -> int:
+        """Return the version of a dataflow's specification, 0 where there is none."""
+        return self._dataflows.get(dataflow, (0, ""))[0]
+
+    def specify_dataflow(self, dataflow: str, text: str) -> bool:
+        """Note a specification of a dataflow; False where the present version says the same."""
+        version, present = self._dataflows.get(dataflow, (0, None))
+        if text == present:
+            return False
+        self._dataflows[dataflow] = (version + 1, text)
+        return True
+
+    def specify(self, dataset: Dataset, attributes: dict[str, str], specified_at: datetime.datetime) -> bool:
+        """Note the attributes that a specification names; False where the present version says the same."""
+        if not attributes or list(attributes.items()) == list(dataset.specified.items()):
+            return False
+        dataset.version += 1
+        dataset.specified = dict(attributes)
+        dataset.known_names.update(attributes)
+        self._backend.execute(
+            "UPDATE prov.dataset SET version = ? WHERE dataset_key = ?", (dataset.version, dataset.key)
+        )
+        for position, (name, kind) in enumerate(attributes.items(), 1):
+            self._backend.execute(
+                "INSERT INTO prov.dataset_attribute VALUES (?, ?, ?, ?, ?, ?)",
+                (dataset.key, dataset.version, position, name, kind, specified_at),
+            )
+        return True
+
+    def drop_attribute(self, dataset: Dataset, name: str) -> None:
+        """Remove an attribute and its column, with the values."""
+        attribute = dataset.attributes.pop(name)
+        for view in self._views(dataset):
+            self._backend.execute(f"DROP VIEW IF EXISTS {view}")  # some engines keep a column that a view has
+        self._backend.execute(f"ALTER TABLE {dataset.table} DROP COLUMN {attribute.column}")
+        self._backend.execute(
+            "DELETE FROM prov.attribute WHERE dataset_key = ? AND position = ?",
+            (dataset.key, attribute.position),
+        )
+        self._changed.add((dataset.dataflow, dataset.name))
+
     def _add_attribute(self, dataset: Dataset, name: str, kind: Kind) -> Attribute:
-        position = len(dataset.attributes) + 1
+        position = 1 + max((one.position for one in dataset.attributes.values()), default=0)
         attribute = Attribute(name, position, kind, self._view_column(dataset, name))
         dataset.attributes[name] = attribute
         sql_type = self._backend.sql_type(kind)
@@ -154,23 +219,28 @@ class Catalog:
         """Make the views of the datasets that have changed since the last call."""
         if not self._changed:
             return
-        same_name: dict[str, list[Dataset]] = {}
-        for dataset in self._datasets.values():
-            same_name.setdefault(dataset.name.lower(), []).append(dataset)
         for dataflow, name in sorted(self._changed):
             dataset = self._datasets[dataflow, name]
             query = view_query(dataset)
-            alike = same_name[name.lower()]
-            schema = _schema(dataflow)
-            beside = [one for one in alike if _schema(one.dataflow).lower() == schema.lower()]
-            view = f"{quote_name(schema)}.{quote_name(_view_name(dataset, beside))}"
-            self._backend.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_name(schema)}")
-            self._backend.execute(f"CREATE OR REPLACE VIEW {view} AS {query}")
-            if len(alike) == 1:
-                self._backend.execute(f"CREATE OR REPLACE VIEW {quote_name(name)} AS {query}")
+            own, bare = self._views(dataset)
+            self._backend.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_name(_schema(dataflow))}")
+            self._backend.execute(f"CREATE OR REPLACE VIEW {own} AS {query}")
+            if len(self._alike(name)) == 1:
+                self._backend.execute(f"CREATE OR REPLACE VIEW {bare} AS {query}")
             else:
-                self._backend.execute(f"DROP VIEW IF EXISTS {quote_name(name)}")
+                self._backend.execute(f"DROP VIEW IF EXISTS {bare}")
         self._changed.clear()
+
+    def _alike(self, name: str) -> list[Dataset]:
+        """Return the datasets whose names engines, blind to case, take for this one."""
+        return [one for (_, other), one in self._datasets.items() if other.lower() == name.lower()]
+
+    def _views(self, dataset: Dataset) -> tuple[str, str]:
+        """Return the dataset's view in the schema of its dataflow, and that with the bare name."""
+        schema = _schema(dataset.dataflow)
+        beside = [one for one in self._alike(dataset.name) if _schema(one.dataflow).lower() == schema.lower()]
+        own = f"{quote_name(schema)}.{quote_name(_view_name(dataset, beside))}"
+        return own, quote_name(dataset.name)
 
 
 def _schema(dataflow: str) -> str:

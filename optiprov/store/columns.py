@@ -53,8 +53,10 @@ class ItemColumns:
     """Data items of one dataset on their way into its table: fixed columns, and values by attribute.
 
     Attributes:
+        numbers: the numbers that their client gave them.
+        task_numbers: the ids of the tasks that use or generate them.
         item: their keys, 63 bits.
-        task: the keys of the tasks that use or generate them.
+        task: the keys of those tasks.
         ordinal: their places in the commit.
         values: the values of each attribute as they arrived, one an item.
     """
@@ -67,6 +69,7 @@ class ItemColumns:
     client: str
     sequences: list[int]
     numbers: list[int]
+    task_numbers: npt.NDArray[np.int64]
     item: npt.NDArray[np.int64]
     task: npt.NDArray[np.int64]
     ordinal: npt.NDArray[np.int64]
@@ -76,14 +79,24 @@ class ItemColumns:
         """Return the items one by one."""
         names = list(self.values)
         each = zip(*self.values.values(), strict=True) if names else ((),) * len(self.numbers)
-        places = zip(self.sequences, self.numbers, self.item, self.task, self.ordinal, each, strict=True)
+        places = zip(
+            *(
+                self.sequences,
+                self.numbers,
+                self.task_numbers.tolist(),
+                self.item.tolist(),
+                self.task.tolist(),
+            ),
+            *(self.ordinal.tolist(), each),
+            strict=True,
+        )
         return [
             DatasetRow(
-                *(self.dataflow, self.dataset, int(item), f"{self.client}:{number}", self.run_id, int(task)),
+                *(self.dataflow, self.dataset, item, f"{self.client}:{number}", self.run_id, task),
                 *(self.transformation, self.role, dict(zip(names, values, strict=True))),
-                *((self.client, sequence), int(ordinal)),
+                *((self.client, sequence), str(task_number), ordinal),
             )
-            for sequence, number, item, task, ordinal, values in places
+            for sequence, number, task_number, item, task, ordinal, values in places
         ]
 
 
@@ -143,10 +156,15 @@ def task_columns(group: Group) -> TaskColumns:
             "started_at": time,
         }
     dependencies = [] if shape.kind == END else _dependencies(columns[3])
-    return TaskColumns(numbers, key, pa.table(events), dependencies, _items(group, columns, key))
+    return TaskColumns(numbers, key, pa.table(events), dependencies, _items(group, columns, numbers, key))
 
 
-def _items(group: Group, columns: list[tuple[Any, ...]], task: npt.NDArray[np.int64]) -> list[ItemColumns]:
+def _items(
+    group: Group,
+    columns: list[tuple[Any, ...]],
+    task_numbers: npt.NDArray[np.int64],
+    task: npt.NDArray[np.int64],
+) -> list[ItemColumns]:
     shape, client = group.shape, group.header.client
     base = base_key(client)
     at = shape.first_item
@@ -166,6 +184,7 @@ def _items(group: Group, columns: list[tuple[Any, ...]], task: npt.NDArray[np.in
                 ),
                 group.sequences,
                 numbers.tolist(),
+                task_numbers,
                 number_keys(base, numbers),
                 task,
                 ordinal(np.array(group.places, np.int64), place),

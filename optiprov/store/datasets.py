@@ -10,7 +10,8 @@ from optiprov.records import now_us
 from optiprov.store.backend import ARROW_TYPES, to_arrow
 from optiprov.store.columns import Unfit, fixed_columns, item_rows, typed_values
 from optiprov.store.rows import timestamp
-from optiprov.store.values import clean_text, convert, kind_of, unwrap, widen
+from optiprov.store.specifying import lay_out_row
+from optiprov.store.values import clean_text, convert, kind_of, widen
 
 if TYPE_CHECKING:
     from optiprov.store.backend import Kind
@@ -62,8 +63,11 @@ class DatasetWriter:
             values = {clean_text(name): typed_values(column) for name, column in items.values.items()}
         except Unfit:
             values = {}
-        if len(values) < len(items.values) or not all(
-            _fits(dataset, name, kind) for name, (kind, _) in values.items()
+        kinds = {name: kind for name, (kind, _) in values.items()}
+        if (
+            len(kinds) < len(items.values)
+            or not _are_as_specified(dataset, kinds)
+            or not _fit(dataset, kinds)
         ):
             self._rows.dataset_rows += items.to_rows()
             return
@@ -88,7 +92,7 @@ class DatasetWriter:
         if row.attributes is None:
             return
         self._rows.tables["item"].append((row.item, row.item_id, dataset.key, row.run_id))
-        values = {clean_text(name): unwrap(value) for name, value in row.attributes.items()}
+        values = lay_out_row(dataset, row, self._rows)
         for name, value in values.items():
             kind = kind_of(value)
             if kind is not None:
@@ -123,16 +127,25 @@ class DatasetWriter:
         return to_arrow(columns)
 
 
-def _fits(dataset: Dataset, name: str, kind: Kind | None) -> bool:
-    """Whether values of a kind go into an attribute's column as they are, or once it is made wider."""
-    known = dataset.attributes.get(name)
-    return (
-        known is None
-        or kind is None
-        or kind == known.kind
-        or widen(known.kind, kind) != known.kind
-        or (widen(kind, known.kind) == known.kind)
+def _are_as_specified(dataset: Dataset, kinds: dict[str, Kind | None]) -> bool:
+    """Whether nothing is to be laid on a specification's attributes, or read as a number or a file."""
+    return all(
+        name in dataset.known_names
+        and dataset.specified.get(name) != "FILE"
+        and not (dataset.specified.get(name) == "NUMERIC" and kind == "text")
+        for name, kind in (kinds.items() if dataset.specified else ())
     )
+
+
+def _fit(dataset: Dataset, kinds: dict[str, Kind | None]) -> bool:
+    """Whether values of these kinds go into the attributes' columns as they are, or once these are wider."""
+    for name, kind in kinds.items():
+        known = dataset.attributes.get(name)
+        if known is not None and kind not in (None, known.kind):
+            wider = widen(known.kind, kind)
+            if wider == known.kind and widen(kind, known.kind) != known.kind:
+                return False
+    return True
 
 
 def _mistyped(row: DatasetRow, dataset: Dataset, attribute: str, value: Any, reason: str) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from optiprov.errors import WireError
-from optiprov.records import TaskBegin, TaskEnd
+from optiprov.records import TaskBegin, TaskEnd, read_dependency
 from optiprov.store.columns import Group, Unfit, edge_rows, task_columns
 from optiprov.wire import END, expand, parse_records, read_record
 
@@ -82,7 +82,7 @@ class Reading:
         rows.add_columns("task_end" if shape.kind == END else "task_begin", columns.events)
         for index, ids in columns.dependencies:
             task = int(columns.key[index])
-            rows.tables["dependency_given"] += [(task, shape.run_id, None, one) for one in ids]
+            rows.tables["dependency_given"] += [(task, shape.run_id, *read_dependency(one)) for one in ids]
         for items in columns.items:
             rows.add_columns(items.role, edge_rows(items))
         rows.item_columns += columns.items

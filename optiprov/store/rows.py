@@ -13,6 +13,7 @@ import pyarrow as pa
 from optiprov import records
 from optiprov.store.backend import to_arrow
 from optiprov.store.schema import TABLES
+from optiprov.store.specification import DataflowSpecification
 from optiprov.store.values import clean_text
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class DatasetRow(NamedTuple):
     role: str
     attributes: dict[str, Any] | None
     source: tuple[str, int]
+    task_id: str
     ordinal: int
 
 
@@ -61,6 +63,7 @@ class Rows:
         self.closings: list[TrialClosing] = []
         self._columns: dict[str, list[pa.Table]] = defaultdict(list)
         self.place = 0  # of the record that is being added
+        self.specifications: list[DataflowSpecification] = []
 
     def add(self, record: records.Record, header: Header, sequence: int, place: int) -> None:
         """Add the rows of one record.
@@ -149,7 +152,9 @@ def _task_begin(rows: Rows, record: records.TaskBegin, header: Header, sequence:
             timestamp(record.started_us),
         )
     )
-    rows.tables["dependency_given"] += [(task, record.run_id, None, other) for other in record.dependencies]
+    rows.tables["dependency_given"] += [
+        (task, record.run_id, *records.read_dependency(other)) for other in record.dependencies
+    ]
     _items(rows, record, "used", record.used, (header.client, sequence))
 
 
@@ -171,7 +176,7 @@ def _task_end(rows: Rows, record: records.TaskEnd, header: Header, sequence: int
 
 def _items(
     rows: Rows,
-    record: records.TaskBegin | records.TaskEnd,
+    record: records.TaskBegin | records.TaskEnd | records.TaskData,
     role: str,
     items: list[records.Item],
     source: tuple[str, int],
@@ -197,9 +202,24 @@ def _items(
                 role,
                 item.attributes,
                 source,
+                record.task_id,
                 ordinal(rows.place, index),
             )
         )
+
+
+def _task_data(rows: Rows, record: records.TaskData, header: Header, sequence: int) -> None:
+    if record.role not in ("used", "generated"):
+        raise ValueError(f"a task's data is used or generated, got the role {record.role[:80]!r}")
+    item = records.Item(
+        record.item_id, record.dataset, record.dataflow, record.derived_from, record.attributes, None
+    )
+    _items(rows, record, record.role, [item], (header.client, sequence))
+
+
+def _specification(rows: Rows, record: records.Specification, header: Header, _sequence: int) -> None:
+    specified_at = timestamp(record.specified_us)
+    rows.specifications.append(DataflowSpecification.read(record, header.client, specified_at))
 
 
 def _study_begin(rows: Rows, record: records.StudyBegin, _header: Header, _sequence: int) -> None:
@@ -268,6 +288,8 @@ _ADD: dict[type, Callable[[Rows, Any, Header, int], None]] = {
     records.RunEnd: _run_end,
     records.TaskBegin: _task_begin,
     records.TaskEnd: _task_end,
+    records.TaskData: _task_data,
+    records.Specification: _specification,
     records.StudyBegin: _study_begin,
     records.StudyEnd: _study_end,
     records.TrialBegin: _trial_begin,

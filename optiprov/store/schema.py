@@ -125,6 +125,43 @@ TABLES: dict[str, dict[str, Kind]] = {
         "sampled_at": "timestamp",
     },
     # prospective
+    "dataflow": {
+        "dataflow": "text",
+        "version": "integer",
+        "specification": "json",
+        "client_id": "text",
+        "specified_at": "timestamp",
+    },
+    "transformation": {
+        "dataflow": "text",
+        "version": "integer",
+        "position": "integer",
+        "transformation": "text",
+    },
+    "transformation_dataset": {
+        "dataflow": "text",
+        "version": "integer",
+        "transformation": "text",
+        "role": "text",
+        "position": "integer",
+        "dataset": "text",
+        "source": "text",
+    },
+    "program": {
+        "dataflow": "text",
+        "version": "integer",
+        "transformation": "text",
+        "program": "text",
+        "path": "text",
+    },
+    "dataset_attribute": {
+        "dataset_key": "integer",
+        "version": "integer",
+        "position": "integer",
+        "attribute": "text",
+        "type": "text",
+        "specified_at": "timestamp",
+    },
     "dataset": {"dataset_key": "integer", "dataflow": "text", "dataset": "text", "version": "integer"},
     "attribute": {
         "dataset_key": "integer",
@@ -170,12 +207,24 @@ TABLES: dict[str, dict[str, Kind]] = {
 }
 
 VIEWS: dict[str, str] = {
+    # What a service says of a client that left its part of a run open has no record_count: an end of the
+    # client's own wins over it, whenever it comes.
+    "run_part": """
+        SELECT run_id, client_id,
+               CASE COALESCE(max(CASE WHEN record_count IS NOT NULL THEN severity END), max(severity))
+                    WHEN 2 THEN 'failed' WHEN 1 THEN 'stopped' ELSE 'finished' END AS status,
+               COALESCE(max(CASE WHEN record_count IS NOT NULL THEN ended_at END), max(ended_at)) AS ended_at,
+               CASE WHEN count(record_count) = 0 THEN max(reason) END AS reason
+        FROM (SELECT run_id, client_id, record_count, ended_at, reason,
+                     CASE status WHEN 'failed' THEN 2 WHEN 'stopped' THEN 1 ELSE 0 END AS severity
+              FROM prov.run_end) e
+        GROUP BY run_id, client_id""",
     "run": """
         SELECT b.run_id, b.dataflow, b.trial_id, b.study, b.campaign, b.agent, b.host, b.pid,
-               CASE WHEN e.worst = 2 THEN 'failed' WHEN e.worst = 1 THEN 'stopped'
+               CASE WHEN e.severity = 2 THEN 'failed' WHEN e.severity = 1 THEN 'stopped'
                     WHEN b.open_parts = 0 THEN 'finished' ELSE 'running' END AS status,
                b.started_at,
-               CASE WHEN b.open_parts = 0 OR e.worst > 0 THEN e.ended_at END AS ended_at,
+               CASE WHEN b.open_parts = 0 OR e.severity > 0 THEN e.ended_at END AS ended_at,
                e.reason
         FROM (SELECT r.run_id, min(r.dataflow) AS dataflow, min(r.trial_id) AS trial_id,
                      min(r.study) AS study, min(r.campaign) AS campaign, min(r.agent) AS agent,
@@ -185,24 +234,32 @@ VIEWS: dict[str, str] = {
               LEFT JOIN (SELECT DISTINCT run_id, client_id FROM prov.run_end) p
                    ON p.run_id = r.run_id AND p.client_id = r.client_id
               GROUP BY r.run_id) b
-        LEFT JOIN (SELECT run_id, max(ended_at) AS ended_at,
-                          max(CASE status WHEN 'failed' THEN 2 WHEN 'stopped' THEN 1 ELSE 0 END) AS worst,
-                          max(reason) AS reason
-                   FROM prov.run_end GROUP BY run_id) e ON e.run_id = b.run_id""",
+        LEFT JOIN (SELECT run_id, max(ended_at) AS ended_at, max(reason) AS reason,
+                          max(CASE status WHEN 'failed' THEN 2 WHEN 'stopped' THEN 1 ELSE 0 END) AS severity
+                   FROM prov.run_part GROUP BY run_id) e ON e.run_id = b.run_id""",
+    # A task that its client left open when its part of the run ended has stopped, or failed with it.
     "task": """
         SELECT COALESCE(b.task, e.task) AS task, COALESCE(b.task_id, e.task_id) AS task_id,
                COALESCE(b.run_id, e.run_id) AS run_id, COALESCE(b.dataflow, e.dataflow) AS dataflow,
                COALESCE(b.transformation, e.transformation) AS transformation,
-               COALESCE(e.status, 'running') AS status, b.host, b.agent, b.started_at, e.ended_at, e.error
-        FROM prov.task_begin b FULL OUTER JOIN prov.task_end e ON e.task = b.task""",
-    # A dependency that names a task by its id alone is on each task of the run that has the id.
+               COALESCE(e.status, CASE p.status WHEN 'failed' THEN 'failed'
+                                  WHEN 'stopped' THEN 'stopped' WHEN 'finished' THEN 'stopped' END,
+                        'running') AS status,
+               b.host, b.agent, b.started_at,
+               COALESCE(e.ended_at, CASE WHEN e.task IS NULL THEN p.ended_at END) AS ended_at,
+               COALESCE(e.error, CASE WHEN e.task IS NULL THEN p.reason END) AS error
+        FROM prov.task_begin b FULL OUTER JOIN prov.task_end e ON e.task = b.task
+        LEFT JOIN prov.run_part p ON p.run_id = b.run_id AND p.client_id = b.client_id""",
+    # A dependency that names a task by its id alone is on each task of the run that has the id; DfAnalyzer's
+    # clients name transformations in lower case.
     "dependency": """
         SELECT DISTINCT g.task, t.task AS depends_on
         FROM prov.dependency_given g
         JOIN (SELECT task, run_id, task_id, transformation FROM prov.task_begin
               UNION ALL SELECT task, run_id, task_id, transformation FROM prov.task_end) t
              ON t.run_id = g.run_id AND t.task_id = g.task_id
-        WHERE t.task <> g.task AND (g.transformation IS NULL OR g.transformation = t.transformation)""",
+        WHERE t.task <> g.task
+              AND (g.transformation IS NULL OR lower(g.transformation) = lower(t.transformation))""",
     "study": """
         SELECT b.study, b.campaign, b.metric, b.mode, COALESCE(e.status, 'running') AS status,
                b.started_at, e.ended_at, e.reason, b.space, b.settings

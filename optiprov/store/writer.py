@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optiprov.errors import StoreError
 from optiprov.records import now_us
@@ -14,6 +14,8 @@ from optiprov.store.known import KnownTasks
 from optiprov.store.reading import Reading
 from optiprov.store.rows import Rows, timestamp
 from optiprov.store.schema import migrate
+from optiprov.store.specifying import store_specifications
+from optiprov.store.values import clean_text
 from optiprov.wire import Batch, Header
 
 if TYPE_CHECKING:
@@ -154,6 +156,7 @@ class Writer:
         moved = {client: ack.mark for client, ack in acks.items() if ack.mark > self.marks.get(client, 0)}
         new_clients = [header for client, header in headers.items() if client not in self._clients]
         with self._backend.transaction():
+            self._specify(rows)
             data = DatasetWriter(self._catalog, rows, commit_id).tables()
             for header in new_clients:
                 host, pid, user = header.host, header.pid, header.user
@@ -173,6 +176,15 @@ class Writer:
         self._clients.update(header.client for header in new_clients)
         lost = sum(row[2] for row in rows.tables["lost"])
         return Outcome(commit_id, acks, stored, len(rows.tables["rejected"]), lost)
+
+    def _specify(self, rows: Rows) -> None:
+        def reject(reason: str, value: Any) -> None:
+            rows.tables["rejected"].append(
+                ("", 0, clean_text(reason), clean_text(repr(value)), timestamp(now_us()))
+            )
+
+        if rows.specifications:
+            store_specifications(self._backend, self._catalog, rows.specifications, reject)
 
 
 _NOBODY = Header("", 1, 1, "", 0, "", None, None, None)

@@ -112,3 +112,13 @@ def begin(task_id, *used, run_id="r", transformation="train", depends_on=()):
 def end(task_id, *generated, run_id="r", transformation="train", status=Status.FINISHED, error=None):
     """Return the end of a task."""
     return TaskEnd(run_id, task_id, transformation, "f", 3_000_000, status, list(generated), error)
+
+
+@pytest.fixture
+def store_of(tmp_path_factory, empty_file):
+    """Makes empty stores, as many as asked for; close their backends."""
+
+    def make():
+        return Store(DuckDBBackend(shutil.copy(empty_file, tmp_path_factory.mktemp("one"))))
+
+    return make

@@ -11,6 +11,7 @@ from optiprov.records.identity import base_key, item_key, new_id, number_of, num
 from optiprov.records.types import (
     KINDS,
     Annotation,
+    Environment,
     Item,
     Lost,
     Record,
@@ -21,6 +22,7 @@ from optiprov.records.types import (
     StudyEnd,
     TaskBegin,
     TaskEnd,
+    Telemetry,
     TrialBegin,
     TrialClose,
     TrialEnd,
@@ -31,6 +33,7 @@ from optiprov.records.types import (
 __all__ = [
     "KINDS",
     "Annotation",
+    "Environment",
     "Item",
     "Lost",
     "Record",
@@ -41,6 +44,7 @@ __all__ = [
     "StudyEnd",
     "TaskBegin",
     "TaskEnd",
+    "Telemetry",
     "TrialBegin",
     "TrialClose",
     "TrialEnd",

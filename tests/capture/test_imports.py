@@ -12,7 +12,7 @@ import optiprov
 PACKAGE = Path(optiprov.__file__).parent
 CAPTURE_FILES = [
     path
-    for part in ("records", "wire", "capture", "compat/provlight", "errors.py", "__init__.py")
+    for part in ("records", "wire", "telemetry", "capture", "compat/provlight", "errors.py", "__init__.py")
     for path in ([PACKAGE / part] if part.endswith(".py") else sorted((PACKAGE / part).rglob("*.py")))
 ]
 

@@ -70,8 +70,16 @@ def _user() -> str:
 
 def _command_line() -> List[str]:
     """Return the command of this process as it was given to Python."""
-    original: List[str] = getattr(sys, "orig_argv", [])  # of 3.10
-    return original or [sys.executable, *sys.argv]
+    original: List[str] = getattr(sys, "orig_argv", [])  # of Python 3.10
+    return original or _arguments_of_process() or [sys.executable, *sys.argv]
+
+
+def _arguments_of_process() -> List[str]:
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            return [os.fsdecode(argument) for argument in file.read().split(b"\0")[:-1]]
+    except OSError:
+        return []
 
 
 def _code_directory() -> str:

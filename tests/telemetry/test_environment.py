@@ -82,6 +82,14 @@ def test_variables_are_those_of_a_list():
     assert safe_variables(given) == {"OMP_NUM_THREADS": "2", "OPTIPROV_STUDY": "s", "TZ": "y" * 1000}
 
 
+def test_command_line_of_older_pythons_is_that_of_the_process(run_python):
+    """They have no sys.orig_argv."""
+    output, _ = run_python(f"import sys; del sys.orig_argv; {PRINT}", "--lr", "é")
+    command_line = json.loads(output)[1]["command_line"]
+    assert command_line[:2] == [sys.executable, "-c"]
+    assert command_line[3:] == ["--lr", "é"]
+
+
 def test_working_directory_that_is_gone_costs_itself_only(run_python, tmp_path):
     """A program may outlive the directory it was started in."""
     (tmp_path / "gone").mkdir()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ForwardRef
 from optiprov import errors
 from optiprov.capture import Data, File, Task, Workflow
 from optiprov.deploy import Deployment, load_scenario
-from optiprov.optimize import Optimization, SearchSpace, SkOptSearch, load_search_space
+from optiprov.optimize import Optimization, SearchSpace, SkOptSearch
 from optiprov.optimize.results import Answer, Best, StudyResult
 from optiprov.store import Provenance, StoredValue, connect
 
@@ -31,7 +31,6 @@ PAGES: dict[str, dict[str, Any]] = {
         "optiprov.Optimization": Optimization,
         "optiprov.optimize.SkOptSearch": SkOptSearch,
         "optiprov.optimize.SearchSpace": SearchSpace,
-        "optiprov.optimize.load_search_space": load_search_space,
         "optiprov.optimize.results.StudyResult": StudyResult,
         "optiprov.optimize.results.Best": Best,
         "optiprov.optimize.results.Answer": Answer,

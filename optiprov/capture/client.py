@@ -14,6 +14,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any, List, Optional
 
+from optiprov.capture.environment import wait_for_environment
 from optiprov.capture.settings import Settings
 from optiprov.capture.spool import SpoolReader, SpoolWriter
 from optiprov.capture.warnings import warn
@@ -138,7 +139,7 @@ class Client:
         if self._spool is None:
             return
         self._spool.count_lost()
-        self.flush()
+        self.flush(wait_for_environment(self, self.settings.flush_timeout_s))
         if self._publisher is None or self._publisher.stop():
             self._spool.close()
 

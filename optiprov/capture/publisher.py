@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any, Optional, Tuple
 
+from optiprov.capture.background import importing
 from optiprov.capture.spool import SpoolReader, SpoolState, free_acknowledged
 from optiprov.capture.warnings import warn
 from optiprov.wire import SERVICE_TOPIC, BrokerAddress, Header, ack_topic, encode_batch, records_topic
@@ -64,6 +65,8 @@ class Publisher:
 
     def start(self) -> None:
         """Start sending."""
+        import logging  # noqa: F401 - here, not in the thread: see optiprov.capture.background
+
         try:
             self._thread.start()
         except RuntimeError as error:  # no more threads, or the interpreter is ending
@@ -156,8 +159,11 @@ class Publisher:
             self._mqtt.publish(self._topic, encode_batch(header, records, self._spool.shapes), qos=1)
 
     def _connect(self) -> None:
-        from paho.mqtt import client as mqtt
-        from paho.mqtt.enums import CallbackAPIVersion
+        with importing():
+            import encodings.idna  # noqa: F401 - to look up the broker's address, paho's thread imports it
+
+            from paho.mqtt import client as mqtt
+            from paho.mqtt.enums import CallbackAPIVersion
 
         self._mqtt = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id="optiprov-" + self._header.client, clean_session=True

@@ -24,6 +24,8 @@ class Settings(NamedTuple):
         study: name of the study, from OPTIPROV_STUDY.
         campaign: name of the campaign, from OPTIPROV_CAMPAIGN.
         run_id: the run to join, from OPTIPROV_RUN_ID.
+        telemetry: what is sampled at the begin and end of tasks, from OPTIPROV_TELEMETRY; empty for nothing.
+        environment: whether the environment of the process is recorded; OPTIPROV_ENVIRONMENT=0 turns it off.
         flush_timeout_s: how long `Workflow.end`, exit and SIGTERM wait for acknowledgement at most.
     """
 
@@ -35,6 +37,8 @@ class Settings(NamedTuple):
     campaign: Optional[str] = None
     run_id: Optional[str] = None
     flush_timeout_s: float = DEFAULT_FLUSH_TIMEOUT_S
+    telemetry: str = ""
+    environment: bool = True
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> Settings:
@@ -55,6 +59,9 @@ class Settings(NamedTuple):
             campaign=env.get("OPTIPROV_CAMPAIGN") or None,
             run_id=env.get("OPTIPROV_RUN_ID") or None,
             flush_timeout_s=_seconds(env.get("OPTIPROV_FLUSH_TIMEOUT_S")),
+            telemetry=env.get("OPTIPROV_TELEMETRY", ""),
+            environment=env.get("OPTIPROV_ENVIRONMENT", "").strip().lower()
+            not in ("0", "false", "no", "off"),
         )
 
 

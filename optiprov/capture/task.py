@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from optiprov.capture.workflow import Workflow
+    from optiprov.telemetry.sampler import Sampler
 
 Time = Union["datetime.datetime", float, None]
 
@@ -58,6 +59,8 @@ class Task:
     def begin(self, data: Union[Data, Iterable[Data], None] = None) -> None:
         """Begin the task, which uses these data items."""
         run = self.workflow
+        if run.sampler is not None:
+            self._sample(run.sampler, "begin")
         started_us = now_us() if self._started_at is None else _microseconds(self._started_at)
         client, _ = run.counted()
         items = to_list(data)
@@ -99,6 +102,8 @@ class Task:
         if shapes is not None:
             common = (END, run.run_id, run.dataflow_id, self.transformation, None, None, status)
             if client.emit_row((*common, shapes), row):
+                if run.sampler is not None:
+                    self._sample(run.sampler, "end")
                 return
             keep_new(items)
         generated = [one.to_item() for one in items]
@@ -108,6 +113,15 @@ class Task:
                 *(ended_us, status, generated, error),
             )
         )
+        if run.sampler is not None:
+            self._sample(run.sampler, "end")
+
+    def _sample(self, sampler: Sampler, moment: str) -> None:
+        """Sample outside of the task's time; what happened elsewhere or earlier has no sample here."""
+        if self._started_at is None and self._ended_at is None and self._host is None:
+            from optiprov.capture.telemetry import emit_sample
+
+            emit_sample(sampler, self.workflow, self.id, self.transformation, moment)
 
     def __enter__(self) -> Task:
         self.begin()

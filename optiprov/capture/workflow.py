@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Dict, Iterator, Optional, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, Optional, Tuple, Type, Union
 
 from optiprov.capture.client import Client, get_client
+from optiprov.capture.environment import capture_environment, wait_for_environment
 from optiprov.records import Record, RunBegin, RunEnd, Status, new_id, now_us
+
+if TYPE_CHECKING:
+    from optiprov.telemetry.sampler import Sampler
 
 
 class Workflow:
@@ -19,6 +23,8 @@ class Workflow:
         run_id: id of the run, by default a new one.
         campaign: by default from OPTIPROV_CAMPAIGN.
         agent: who or what is responsible, by default the user.
+        telemetry: what of the process and its host is sampled as each task begins and ends: True for all, or
+            some of "cpu", "memory", "disk" and "network"; by default what OPTIPROV_TELEMETRY says.
     """
 
     def __init__(
@@ -28,11 +34,18 @@ class Workflow:
         run_id: Optional[str] = None,
         campaign: Optional[str] = None,
         agent: Optional[str] = None,
+        telemetry: Union[bool, str, Iterable[str], None] = None,
     ) -> None:
         self.dataflow_id = str(dataflow_id)
         self.campaign = campaign
         self.agent = agent
         self.run_id = run_id or get_client().settings.run_id or new_id()
+        asked = get_client().settings.telemetry if telemetry is None else telemetry
+        self.sampler: Optional[Sampler] = None
+        if asked:
+            from optiprov.capture.telemetry import make_sampler
+
+            self.sampler = make_sampler(asked)
         self._client: Optional[Client] = None
         self._numbers: Iterator[int] = itertools.count(1)
 
@@ -58,14 +71,16 @@ class Workflow:
 
     def begin(self) -> None:
         """Begin the run."""
-        campaign = self.campaign or get_client().settings.campaign
+        client = get_client()
+        campaign = self.campaign or client.settings.campaign
         self.emit(RunBegin(self.run_id, self.dataflow_id, now_us(), campaign, self.agent))
+        capture_environment(client)
 
     def end(self, status: str = Status.FINISHED) -> None:
         """End the run (this process's part of it), and wait until it is stored, up to the flush deadline."""
         client, record_count = self.counted()
         client.emit(RunEnd(self.run_id, now_us(), status, record_count))
-        client.flush()
+        client.flush(wait_for_environment(client, client.settings.flush_timeout_s))
 
     def __enter__(self) -> Workflow:
         self.begin()

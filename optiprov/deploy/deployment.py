@@ -122,8 +122,8 @@ class Deployment:
         Args:
             optimization_config: What templates find as `optimization_config`.
             wait: Return when the launch has ended: foreground tasks, and background tasks with a
-                time limit. Else return at once, the stage going on in a thread; `launching()`, `wait()`
-                and `has_ended()` then tell (failures appear in `wait()`).
+                time limit. Else return at once, the stage going on in a thread; `wait()` and
+                `has_ended()` then tell (failures appear in `wait()`).
             duration_s: If above 0, the launch has ended after this time, or before it as soon as no
                 process of it runs any more; what runs then goes on until `stop()` or `finalize()`.
             timeout_s: Seconds after which the stage fails and its processes are ended.
@@ -140,16 +140,6 @@ class Deployment:
             launch.wait(None)
             launch.run.raise_if_failed()
         return self.directory
-
-    def launching(self) -> bool:
-        """Whether the launch goes on: what `launch()` waits for unless it is told not to."""
-        return self._launch is not None and self._launch.goes_on()
-
-    def running(self) -> bool:
-        """Whether the stage launch goes on or any process that it started lives, servers included."""
-        if self.launching():
-            return True
-        return self._processes is not None and self._processes.running("launch")
 
     def has_ended(self) -> bool:
         """Whether the application that was launched has ended, so that it will emit nothing more.

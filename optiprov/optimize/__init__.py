@@ -11,16 +11,15 @@ configure_environment()  # Ray reads it when it is imported, by whomever
 if TYPE_CHECKING:
     from optiprov.optimize.optimization import Optimization
     from optiprov.optimize.searchers import SkOptSearch
-    from optiprov.optimize.space import SearchSpace, load_search_space
+    from optiprov.optimize.space import SearchSpace
 
 _HOMES = {
     "Optimization": "optiprov.optimize.optimization",
     "SearchSpace": "optiprov.optimize.space",
     "SkOptSearch": "optiprov.optimize.searchers",
-    "load_search_space": "optiprov.optimize.space",
 }
 
-__all__ = ["Optimization", "SearchSpace", "SkOptSearch", "load_search_space"]
+__all__ = ["Optimization", "SearchSpace", "SkOptSearch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from optiprov.errors import InputError, MetricError, WorkError
 from optiprov.optimize.plan import StudyOptions, StudyPlan
 from optiprov.optimize.searchers.observations import FINAL_KEY
-from optiprov.optimize.space import SearchSpace, load_search_space
+from optiprov.optimize.space import SearchSpace
 from optiprov.optimize.study import Study
 from optiprov.optimize.trial import METRICS
 
@@ -90,7 +90,7 @@ class Optimization:
             SearchSpaceError: the file is absent or wrong; the message says file, line and key.
         """
         beside = self.source_dir / path
-        return load_search_space(beside if beside.is_file() or not Path(path).is_file() else Path(path))
+        return SearchSpace.from_yaml(beside if beside.is_file() or not Path(path).is_file() else Path(path))
 
     def tune(
         self,
@@ -124,16 +124,7 @@ class Optimization:
         if mode not in ("min", "max"):
             raise InputError(f"mode is 'min' or 'max', got {mode!r}.")
         plan = StudyPlan(
-            objective=self,
-            source_dir=self.source_dir,
-            source=self.source,
-            scenario_dir=self.scenario_dir,
-            artifacts_dir=self.artifacts_dir,
-            store=self.store,
-            name=self.name,
-            seed=self.seed,
-            duration_s=self.duration_s,
-            options=self.options,
+            optimization=self,
             space=space if isinstance(space, SearchSpace) else SearchSpace.from_tune(space),
             metric=metric,
             mode=mode,

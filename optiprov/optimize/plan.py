@@ -11,8 +11,8 @@ from optiprov.optimize.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from optiprov.optimize.optimization import Optimization
     from optiprov.optimize.space import SearchSpace
-    from optiprov.optimize.trial import Objective
 
 INTERRUPTED = "the study was interrupted"
 """The reason of a study, and of its trials, that an interruption cut off."""
@@ -40,16 +40,7 @@ class StudyPlan:
     """One search.
 
     Attributes:
-        objective: what each trial runs.
-        source_dir: the experiment's directory; names a study that has no name.
-        source: the file of the user's class, or None.
-        scenario_dir: the scenario that each trial deploys.
-        artifacts_dir: its artifacts, or None for those beside it.
-        store: the provenance store, a service's URL, or None for a file of the study's own.
-        name: the study's name, or None.
-        seed: makes the searcher's proposals repeatable.
-        duration_s: how long an application without an end of its own runs; 0 is for those that end.
-        options: what the command line says.
+        optimization: what each trial runs, where it lies, and what its constructor was told.
         space: what is searched.
         metric: the objective's name.
         mode: "min" or "max".
@@ -59,16 +50,7 @@ class StudyPlan:
         max_concurrent: how many trials run at a time.
     """
 
-    objective: Objective
-    source_dir: Path
-    source: Path | None
-    scenario_dir: Path
-    artifacts_dir: Path | None
-    store: str | None
-    name: str | None
-    seed: int | None
-    duration_s: float
-    options: StudyOptions
+    optimization: Optimization
     space: SearchSpace
     metric: str
     mode: str
@@ -84,7 +66,7 @@ class StudyPlan:
             "scheduler": _describe(self.scheduler),
             "num_samples": self.num_samples,
             "max_concurrent": self.max_concurrent,
-            "seed": self.seed,
+            "seed": self.optimization.seed,
         }
 
 

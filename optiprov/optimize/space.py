@@ -37,7 +37,6 @@ __all__ = [
     "RandInt",
     "SearchSpace",
     "Uniform",
-    "load_search_space",
 ]
 
 DOMAINS_UNDERSTOOD = "uniform, loguniform, quniform, randint, lograndint and choice"
@@ -173,11 +172,6 @@ class SearchSpace:
             elif not parameter.contains(config[parameter.name]):
                 problems.append(f"{parameter.name!r} cannot be {config[parameter.name]!r} ({parameter})")
         return problems
-
-
-def load_search_space(path: str | Path) -> SearchSpace:
-    """Read a search space file; the same as `SearchSpace.from_yaml`."""
-    return SearchSpace.from_yaml(path)
 
 
 def _from_domain(name: str, domain: Any) -> Parameter:

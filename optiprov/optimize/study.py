@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from optiprov.deploy import Scenario
     from optiprov.optimize.plan import StudyPlan
 
 _log = logging.getLogger(__name__)
@@ -50,8 +51,12 @@ class Study:
         for name, value in (("num_samples", plan.num_samples), ("max_concurrent", plan.max_concurrent)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} is a whole number from 1 on, got {value!r}.")
-        load_scenario(plan.scenario_dir, plan.artifacts_dir)
         self._plan = plan
+        self._optimization = plan.optimization
+        self._load_scenario()
+
+    def _load_scenario(self) -> Scenario:
+        return load_scenario(self._optimization.scenario_dir, self._optimization.artifacts_dir)
 
     def run(self) -> StudyResult:
         """Run the study, and write its results even where it is interrupted.
@@ -60,7 +65,7 @@ class Study:
             StudyError: no trial succeeded, or the search itself failed.
             StudyInterrupted: it was interrupted; what had ended is in the results.
         """
-        reap_abandoned(self._plan.options.results)
+        reap_abandoned(self._optimization.options.results)
         if (note := isolation_note()) is not None:
             _log.warning(note)
         name, directory = self._make_directory()
@@ -68,7 +73,9 @@ class Study:
             remove = stack.enter_context(_removed_unless_kept(directory))
             supervisor = Supervisor(f"OPTIPROV_STUDY_PROCESS={name}-{new_id()}")
             stack.callback(_end_children, supervisor)
-            service = stack.enter_context(StudyService(self._plan.store, directory, supervisor.environment))
+            service = stack.enter_context(
+                StudyService(self._optimization.store, directory, supervisor.environment)
+            )
             _check_new(connect(service.http), name)
             client = self._client(name, directory, service)
             remove.pop_all()  # from here on there is something to keep
@@ -83,11 +90,9 @@ class Study:
     ) -> str | None:
         """Search, and record how it went; return what cut it off, or None."""
         plan = self._plan
-        copy_scenario(
-            load_scenario(plan.scenario_dir, plan.artifacts_dir), plan.source, place.directory.parent
-        )
+        copy_scenario(self._load_scenario(), self._optimization.source, place.directory.parent)
         space = {parameter.name: repr(parameter) for parameter in plan.space}
-        campaign = plan.options.campaign
+        campaign = self._optimization.options.campaign
         client.emit(
             StudyBegin(place.study, now_us(), campaign, plan.metric, plan.mode, space, plan.settings())
         )
@@ -122,14 +127,14 @@ class Study:
 
     def _make_directory(self) -> tuple[str, Path]:
         """Make the study's directory; its name is the study's, and nobody else's."""
-        wanted = self._plan.name
+        wanted = self._optimization.name
         if wanted is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted):
             raise InputError(f"A study's name has letters, digits, '.', '_' and '-', got {wanted!r}.")
         now = datetime.datetime.now(datetime.timezone.utc)
-        stem = wanted or f"{_slug(self._plan.source_dir.name)}-{now:%Y%m%d-%H%M%S}"
-        if wanted is None and self._plan.store is not None:
+        stem = wanted or f"{_slug(self._optimization.source_dir.name)}-{now:%Y%m%d-%H%M%S}"
+        if wanted is None and self._optimization.store is not None:
             stem += f"-{new_id()[:4]}"  # others may begin a study in the same store in the same second
-        results = self._plan.options.results.resolve()
+        results = self._optimization.options.results.resolve()
         for attempt in range(100):
             name = stem if attempt == 0 else f"{stem}-{attempt + 1}"
             try:
@@ -145,22 +150,21 @@ class Study:
 
     def _client(self, name: str, directory: Path, service: StudyService) -> Client:
         broker = BrokerAddress.parse(service.mqtt)
-        campaign = self._plan.options.campaign
+        campaign = self._optimization.options.campaign
         return Client(Settings(spool=directory / "spool", broker=broker, study=name, campaign=campaign))
 
     def _place(self, name: str, directory: Path, service: StudyService) -> TrialPlace:
-        plan = self._plan
         return TrialPlace(
             study=name,
-            campaign=plan.options.campaign,
-            metric=plan.metric,
+            campaign=self._optimization.options.campaign,
+            metric=self._plan.metric,
             directory=directory / "trials",
-            scenario_dir=plan.scenario_dir,
-            artifacts_dir=plan.artifacts_dir,
+            scenario_dir=self._optimization.scenario_dir,
+            artifacts_dir=self._optimization.artifacts_dir,
             http=service.http,
             mqtt=service.mqtt,
-            seed=plan.seed,
-            duration_s=plan.duration_s,
+            seed=self._optimization.seed,
+            duration_s=self._optimization.duration_s,
         )
 
     def _search(
@@ -172,7 +176,7 @@ class Study:
     ) -> None:
         """Drive Ray Tune, in a Ray of the study's own."""
         plan = self._plan
-        with plan.options.progress() as progress:
+        with self._optimization.options.progress() as progress:
             progress.study_started(place.study, plan.num_samples, plan.metric, plan.mode)
             with ray_session(plan.max_concurrent, environment) as temporary:
                 from optiprov.optimize.tuning import tune_trials  # imports ray, whose environment is now set

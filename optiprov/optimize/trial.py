@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import threading
 from contextlib import ExitStack
@@ -30,6 +31,7 @@ METRICS = "optiprov_metrics"
 Aggregate = Literal["last", "first", "min", "max", "mean", "sum", "count"]
 
 _FOLLOW_WAIT_S = 0.25
+_PASSED_ON = ("OPTIPROV_TELEMETRY", "OPTIPROV_ENVIRONMENT")  # from the study's environment to the trials'
 
 _AGGREGATES: dict[str, Callable[[list[float]], float]] = {
     "last": lambda values: values[-1],
@@ -273,6 +275,7 @@ class Trial:
             "PROVLIGHT_SERVER_URL": f"{self._broker.host}:{self._broker.port}",
             "PROVLIGHT_SERVER_TOPIC": self.place.study,
         }
+        given |= {name: os.environ.get(name, "") for name in _PASSED_ON}
         return {name: value for name, value in given.items() if value}
 
     def _close_runs(self) -> None:

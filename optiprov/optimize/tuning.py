@@ -47,7 +47,7 @@ def tune_trials(
     """
     recorder = Recorder(client, place.study, plan.metric, place.directory, progress)
     tuner = tune.Tuner(
-        tune.with_resources(make_trainable(plan.objective, place), {"cpu": 1}),
+        tune.with_resources(make_trainable(plan.optimization, place), {"cpu": 1}),
         param_space=plan.space.to_tune(),
         tune_config=tune.TuneConfig(
             metric=plan.metric,
@@ -92,7 +92,7 @@ class _Interruption(tune.Stopper):  # type: ignore[misc]
 
 
 def _random_search(plan: StudyPlan) -> BasicVariantGenerator:
-    return BasicVariantGenerator(max_concurrent=plan.max_concurrent, random_state=plan.seed)
+    return BasicVariantGenerator(max_concurrent=plan.max_concurrent, random_state=plan.optimization.seed)
 
 
 def _trial_names() -> Callable[[Any], str]:

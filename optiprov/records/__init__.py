@@ -12,6 +12,7 @@ from optiprov.records.identity import base_key, item_key, new_id, number_of, num
 from optiprov.records.types import (
     KINDS,
     Annotation,
+    Environment,
     Item,
     Lost,
     Record,
@@ -24,6 +25,7 @@ from optiprov.records.types import (
     TaskBegin,
     TaskData,
     TaskEnd,
+    Telemetry,
     TrialBegin,
     TrialClose,
     TrialEnd,
@@ -34,6 +36,7 @@ from optiprov.records.types import (
 __all__ = [
     "KINDS",
     "Annotation",
+    "Environment",
     "Item",
     "Lost",
     "Record",
@@ -46,6 +49,7 @@ __all__ = [
     "TaskBegin",
     "TaskData",
     "TaskEnd",
+    "Telemetry",
     "TrialBegin",
     "TrialClose",
     "TrialEnd",

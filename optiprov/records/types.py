@@ -204,6 +204,26 @@ class Annotation(NamedTuple):
     agent: Optional[str]
 
 
+class Telemetry(NamedTuple):
+    """A sample of a process and its host as a task begins or ends; moment is "begin" or "end"."""
+
+    run_id: str
+    task_id: str
+    transformation: str
+    moment: str
+    sampled_us: int
+    values: Dict[str, Any]
+
+
+class Environment(NamedTuple):
+    """What the client's process runs in: of the host and the code, packages, variables; recorded once."""
+
+    captured_us: int
+    properties: Dict[str, Any]
+    packages: Dict[str, Any]
+    variables: Dict[str, Any]
+
+
 class Lost(NamedTuple):
     """A tombstone: this many records could not be spooled, for this reason."""
 
@@ -225,6 +245,8 @@ Record = Union[
     TrialEnd,
     TrialClose,
     Annotation,
+    Telemetry,
+    Environment,
     Lost,
 ]
 
@@ -242,5 +264,7 @@ KINDS = {
     "ie": TrialEnd,
     "ic": TrialClose,
     "an": Annotation,
+    "tm": Telemetry,
+    "en": Environment,
     "lo": Lost,
 }

@@ -95,6 +95,10 @@ class Provenance(ABC):
         """Return the tasks of a run, one a row, in the order they began."""
         return self.sql("SELECT * FROM prov.task WHERE run_id = ? ORDER BY started_at, task_id", (run,))
 
+    def environment(self, run: str) -> pd.DataFrame:
+        """Return what the processes of a run ran in, one a row: host, code, Python, command line."""
+        return self.sql("SELECT * FROM prov.run_environment WHERE run_id = ? ORDER BY captured_at", (run,))
+
     def studies(self) -> pd.DataFrame:
         """Return all studies, one a row, the oldest first."""
         return self.sql("SELECT * FROM prov.study ORDER BY started_at, study")

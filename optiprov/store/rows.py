@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from optiprov import records
 from optiprov.store.backend import to_arrow
+from optiprov.store.observed import environment_rows, telemetry_rows
 from optiprov.store.schema import TABLES
 from optiprov.store.specification import DataflowSpecification
 from optiprov.store.values import clean_text
@@ -278,6 +279,16 @@ def _annotation(rows: Rows, record: records.Annotation, _header: Header, _sequen
     )
 
 
+def _telemetry(rows: Rows, record: records.Telemetry, header: Header, _sequence: int) -> None:
+    task = records.task_key(record.run_id, record.transformation, record.task_id)
+    rows.tables["telemetry"] += telemetry_rows(record, task, header, timestamp(record.sampled_us))
+
+
+def _environment(rows: Rows, record: records.Environment, header: Header, _sequence: int) -> None:
+    for table, listed in environment_rows(record, header, timestamp(record.captured_us)).items():
+        rows.tables[table] += listed
+
+
 def _lost(rows: Rows, record: records.Lost, header: Header, sequence: int) -> None:
     rows.lose(header, sequence, record.record_count, record.reason)
 
@@ -297,6 +308,8 @@ _ADD: dict[type, Callable[[Rows, Any, Header, int], None]] = {
     records.TrialEnd: _trial_end,
     records.TrialClose: _trial_close,
     records.Annotation: _annotation,
+    records.Telemetry: _telemetry,
+    records.Environment: _environment,
     records.Lost: _lost,
 }
 

@@ -116,14 +116,39 @@ TABLES: dict[str, dict[str, Kind]] = {
         "agent": "text",
         "annotated_at": "timestamp",
     },
+    # observed beside the tasks
     "telemetry": {
         "run_id": "text",
         "task": "integer",
+        "client_id": "text",
         "host": "text",
+        "moment": "text",
         "metric": "text",
         "value": "double",
         "sampled_at": "timestamp",
     },
+    "environment": {
+        "client_id": "text",
+        "host": "text",
+        "os": "text",
+        "distribution": "text",
+        "machine": "text",
+        "cpu_model": "text",
+        "cpu_count": "integer",
+        "usable_cpu_count": "integer",
+        "memory_bytes": "integer",
+        "username": "text",
+        "python": "text",
+        "executable": "text",
+        "command_line": "json",
+        "directory": "text",
+        "repository": "text",
+        "revision": "text",
+        "is_modified": "boolean",
+        "captured_at": "timestamp",
+    },
+    "environment_package": {"client_id": "text", "package": "text", "version": "text"},
+    "environment_variable": {"client_id": "text", "variable": "text", "value": "text"},
     # prospective
     "dataflow": {
         "dataflow": "text",
@@ -269,6 +294,17 @@ VIEWS: dict[str, str] = {
                b.started_at, e.ended_at, e.reason
         FROM prov.trial_begin b
         LEFT JOIN prov.trial_end e ON e.study = b.study AND e.trial_id = b.trial_id""",
+    # observed beside the tasks
+    "task_usage": """
+        SELECT b.run_id, b.task, b.host, b.metric, b.value AS begin_value, e.value AS end_value,
+               e.value - b.value AS change
+        FROM prov.telemetry b
+        JOIN prov.telemetry e ON e.task = b.task AND e.metric = b.metric AND e.client_id = b.client_id
+        WHERE b.moment = 'begin' AND e.moment = 'end'""",
+    "run_environment": f"""
+        SELECT b.run_id, b.pid, {", ".join(f"e.{column}" for column in TABLES["environment"])}
+        FROM (SELECT DISTINCT run_id, client_id, pid FROM prov.run_begin) b
+        JOIN prov.environment e ON e.client_id = b.client_id""",
 }
 
 

@@ -59,6 +59,7 @@ def offline(tmp_path, monkeypatch):
         if name.startswith(("OPTIPROV_", "PROVLIGHT_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("OPTIPROV_SPOOL", str(tmp_path / "spool"))
+    monkeypatch.setenv("OPTIPROV_ENVIRONMENT", "0")
     monkeypatch.setattr(client_module, "_client", None)
     yield tmp_path / "spool"
     client_module._close_at_exit()

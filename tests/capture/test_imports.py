@@ -15,6 +15,7 @@ CAPTURE_FILES = [
     for part in (
         "records",
         "wire",
+        "telemetry",
         "capture",
         "compat/provlight",
         "compat/dfa_lib_python",

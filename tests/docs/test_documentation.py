@@ -23,6 +23,8 @@ from optiprov.deploy.variable_names import RESERVED, SELF_KEYS
 from optiprov.optimize.space_file import COMMON_KEYS, KIND_KEYS, TOP_KEYS
 from optiprov.store import query
 from optiprov.store.schema import TABLES, VIEWS
+from optiprov.telemetry.resources import RESOURCES
+from optiprov.telemetry.sampler import Sampler
 from tests.docs.pages import DOCS, ROOT, anchors, blocks, invoke, links, run_page
 
 README = ROOT / "README.md"
@@ -43,7 +45,9 @@ with Workflow("digits") as workflow:
 @pytest.fixture
 def environment(tmp_path, clean_environment):
     """A newcomer's environment: nothing is set but where the spool is."""
-    return {**clean_environment, "OPTIPROV_SPOOL": str(tmp_path / "spool")}
+    newcomers = {**clean_environment, "OPTIPROV_SPOOL": str(tmp_path / "spool")}
+    newcomers.pop("OPTIPROV_ENVIRONMENT")
+    return newcomers
 
 
 @pytest.fixture
@@ -82,10 +86,18 @@ def test_provenance_examples_work_as_printed(page_dir, environment, start_servic
     service = start_service(store=page_dir / "provenance.duckdb")
     given = {**environment, "PROVLIGHT_SERVER_URL": service.mqtt.removeprefix("mqtt://")}
     outputs = run_page(DOCS / "provenance.md", page_dir, given, in_process=True)
-    grouped, rejected = outputs[3], outputs[-1]
+    grouped, rejected = outputs[5], outputs[-1]
     assert "train " in grouped
     assert "(0 rows)" in rejected
-    assert len(outputs) == 7
+    assert len(outputs) == 9
+
+
+def test_every_metric_of_telemetry_is_documented():
+    """Each resource, and each metric that a sample has here, is in provenance.md."""
+    text = (DOCS / "provenance.md").read_text(encoding="utf-8")
+    metrics = set(Sampler(RESOURCES).sample())
+    assert set(re.findall(r"`((?:process|host)\.\w+)`", text)) >= metrics
+    assert [name for name in RESOURCES if f"| `{name}` |" not in text] == []
 
 
 def test_readme_instruments_and_asks_as_printed(shared_service, run_python, environment):

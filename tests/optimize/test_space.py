@@ -20,7 +20,6 @@ from optiprov.optimize.space import (
     RandInt,
     SearchSpace,
     Uniform,
-    load_search_space,
 )
 
 FULL = """\
@@ -46,7 +45,7 @@ def write(tmp_path: Path, text: str) -> Path:
 
 def test_from_yaml_reads_every_type_unit_and_constant(tmp_path):
     """Each type becomes its parameter; bounds are as written, exclusive unless said otherwise."""
-    space = load_search_space(write(tmp_path, FULL))
+    space = SearchSpace.from_yaml(write(tmp_path, FULL))
     assert space.name == "digits"
     assert space.parameters == (
         RandInt("kernel_size", 2, 5),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -31,7 +32,7 @@ class RunningService:
             pytest.fail(f"the service does not start: {self.log.read_text()}")
         self.addresses = json.loads(line)
         self.http, self.mqtt = self.addresses["http"], self.addresses["mqtt"]
-        self.http_port, self.mqtt_port = (int(url.rpartition(":")[2]) for url in (self.http, self.mqtt))
+        self.http_port, self.mqtt_port = (urlsplit(url).port for url in (self.http, self.mqtt))
 
     def stop(self, timeout_s=10):
         """End it by SIGTERM and return its exit status."""

@@ -5,12 +5,19 @@ from __future__ import annotations
 from optiprov.wire.batch import Batch, Header, decode_batch, encode_batch
 from optiprov.wire.broker import BrokerAddress
 from optiprov.wire.record import decode_record, encode_record
-from optiprov.wire.topics import ACK_PREFIX, RECORDS_FILTER, SERVICE_TOPIC, ack_topic, records_topic
+from optiprov.wire.topics import (
+    SERVICE_TOPIC,
+    SHARDS,
+    ack_topic,
+    lane_filters,
+    lane_of,
+    records_topic,
+    service_topic,
+)
 
 __all__ = [
-    "ACK_PREFIX",
-    "RECORDS_FILTER",
     "SERVICE_TOPIC",
+    "SHARDS",
     "Batch",
     "BrokerAddress",
     "Header",
@@ -19,5 +26,8 @@ __all__ = [
     "decode_record",
     "encode_batch",
     "encode_record",
+    "lane_filters",
+    "lane_of",
     "records_topic",
+    "service_topic",
 ]

@@ -18,9 +18,9 @@ START_TIMEOUT_S = 30
 class RunningService:
     """A provenance service in a process of its own."""
 
-    def __init__(self, store, *options, mqtt_port=0, http_port=0):
+    def __init__(self, store, *options, mqtt_port=0, http_port=0, wrapper=()):
         self.store = Path(store)
-        command = [sys.executable, "-m", "optiprov.cli", "serve", "--store", f"duckdb://{store}"]
+        command = [*wrapper, sys.executable, "-m", "optiprov.cli", "serve", "--store", f"duckdb://{store}"]
         command += ["--mqtt-port", str(mqtt_port), "--http-port", str(http_port), *options]
         self.log = self.store.with_suffix(".log")
         with self.log.open("ab") as log:

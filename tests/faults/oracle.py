@@ -9,16 +9,28 @@ import os, sys, time
 from pathlib import Path
 from optiprov.capture import get_client
 from optiprov.records import Annotation
-directory, count, pause_s, filler = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+directory, count, pause_s, filler = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
 client = get_client()
 oracle = os.open(directory / client.id, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 for number in range(count):
-    client.emit(Annotation("run", client.id, "", str(number), filler, 1, None))
+    client.emit(Annotation("run", client.id, "", str(number), os.urandom(filler).hex(), 1, None))
     os.write(oracle, b"%d\\n" % number)
     if number % 20 == 0:
         time.sleep(pause_s)
+if "wait" in sys.argv:
+    print(client.id, client.lost, flush=True)
+    sys.stdin.readline()
+    for number in range(count, count + 100):
+        client.emit(Annotation("run", client.id, "", str(number), "after", 1, None))
+        os.write(oracle, b"%d\\n" % number)
+    while not client.flush(1):
+        time.sleep(0.1)
 """
-"""Emits records: the oracle's directory, how many, the pause after every twentieth, the value of each."""
+"""Emits records: the oracle's directory, how many, the pause after every twentieth, the random bytes in each.
+
+With a fifth argument "wait" it then prints its client and how many found no room, waits for a line, emits
+100 more, and ends when all is stored.
+"""
 
 
 def promised(directory):

@@ -33,14 +33,16 @@ class System:
         directory: where the spool, the store and the oracle are.
         kind: which broker.
         environment: of the emitters, without anything that optiprov reads.
-        filler: the value of each record.
+        filler_bytes: how much each record is to hold.
+        store: where the store is; by default in the directory.
+        inside: what starts the service.
     """
 
-    def __init__(self, directory, kind, environment, filler="x" * 50):
+    def __init__(self, directory, kind, environment, *, filler_bytes=25, store=None, inside=()):
         self.directory = directory
         self.spool, self.oracle = directory / "spool", directory / "oracle"
         self.oracle.mkdir()
-        self._filler = filler
+        self._filler_bytes = filler_bytes
         self.mosquitto = Mosquitto(directory) if kind == "mosquitto" else None
         options = ["--parallelism", "2"]
         self.service_proxy = None
@@ -48,7 +50,7 @@ class System:
             self.service_proxy = Proxy("127.0.0.1", self.mosquitto.port)
             options += ["--broker", f"mqtt://127.0.0.1:{self.service_proxy.port}"]
         self._options = options
-        self.service = RunningService(directory / "p.duckdb", *options)
+        self.service = RunningService(store or directory / "p.duckdb", *options, wrapper=inside)
         self._ports = {"mqtt_port": self.service.mqtt_port, "http_port": self.service.http_port}
         self.proxy = Proxy("127.0.0.1", self.mosquitto.port if self.mosquitto else self.service.mqtt_port)
         self.address = BrokerAddress("127.0.0.1", self.proxy.port)
@@ -60,12 +62,18 @@ class System:
         }
         self.emitters = []
 
-    def start_emitter(self, count, pause_s):
+    def start_emitter(self, count, pause_s, *more, **environment):
         """Start a program that emits this many records."""
-        command = [sys.executable, "-c", EMIT, self.oracle, str(count), str(pause_s), self._filler]
-        log = (self.directory / "emitters.log").open("ab")
-        with log:
-            process = subprocess.Popen(command, env=self._environment, stderr=log)
+        command = [sys.executable, "-c", EMIT, self.oracle, count, pause_s, self._filler_bytes, *more]
+        with (self.directory / "emitters.log").open("ab") as log:
+            process = subprocess.Popen(
+                list(map(str, command)),
+                env={**self._environment, **environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         self.emitters.append(process)
         return process
 
@@ -104,7 +112,7 @@ class System:
         """Have all that is spooled stored: the emitters end, and what they leave is sent by others."""
         self.heal()
         for emitter in self.emitters:
-            emitter.wait(DELIVERY_S)
+            emitter.communicate(timeout=DELIVERY_S)
         deadline = time.monotonic() + DELIVERY_S
         while left := send_leftovers(self.spool, self.address, timeout_s=10):
             assert time.monotonic() < deadline, f"not delivered: {left}; see {self.service.log}"
@@ -118,7 +126,7 @@ class System:
         """End everything."""
         for emitter in self.emitters:
             emitter.kill()
-            emitter.wait(10)
+            emitter.communicate(timeout=10)
         self.service.kill()
         if self.mosquitto:
             self.mosquitto.kill()

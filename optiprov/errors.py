@@ -10,7 +10,8 @@ expect. A message says where the problem is, what was received, and what to do a
     |   |-- SpecificationError              a dataflow's specification file: file:line, key
     |   |-- OptimizationFileError           a script without a usable Optimization
     |   |-- QueryError                      an unknown field, operator or statement
-    |   `-- UrlError                        a store, service or broker address
+    |   |-- UrlError                        a store, service or broker address
+    |   `-- CredentialsError (PermissionError)  credentials that are absent, refused or not sound
     |-- WorkError (RuntimeError)            the work failed; the command line exits with 1
     |   |-- DeploymentError                 a task of the scenario failed on a host
     |   |-- ApplicationError                the application of a trial ended badly
@@ -55,6 +56,10 @@ class QueryError(InputError):
 
 class UrlError(InputError):
     """An address of a store, a service or a broker that cannot be understood."""
+
+
+class CredentialsError(InputError, PermissionError):
+    """Credentials that are absent where they are needed, refused, or not sound."""
 
 
 class WorkError(OptiprovError, RuntimeError):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,9 +18,9 @@ START_TIMEOUT_S = 30
 class RunningService:
     """A provenance service in a process of its own."""
 
-    def __init__(self, store, *options, mqtt_port=0, http_port=0):
+    def __init__(self, store, *options, mqtt_port=0, http_port=0, wrapper=()):
         self.store = Path(store)
-        command = [sys.executable, "-m", "optiprov.cli", "serve", "--store", f"duckdb://{store}"]
+        command = [*wrapper, sys.executable, "-m", "optiprov.cli", "serve", "--store", f"duckdb://{store}"]
         command += ["--mqtt-port", str(mqtt_port), "--http-port", str(http_port), *options]
         self.log = self.store.with_suffix(".log")
         with self.log.open("ab") as log:
@@ -31,7 +32,7 @@ class RunningService:
             pytest.fail(f"the service does not start: {self.log.read_text()}")
         self.addresses = json.loads(line)
         self.http, self.mqtt = self.addresses["http"], self.addresses["mqtt"]
-        self.http_port, self.mqtt_port = (int(url.rpartition(":")[2]) for url in (self.http, self.mqtt))
+        self.http_port, self.mqtt_port = (urlsplit(url).port for url in (self.http, self.mqtt))
 
     def stop(self, timeout_s=10):
         """End it by SIGTERM and return its exit status."""

@@ -5,12 +5,20 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from typing import Any, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 from optiprov.capture.background import importing
 from optiprov.capture.spool import SpoolReader, SpoolState, free_acknowledged
 from optiprov.capture.warnings import warn
-from optiprov.wire import SERVICE_TOPIC, BrokerAddress, Header, ack_topic, encode_batch, records_topic
+from optiprov.wire import (
+    SERVICE_TOPIC,
+    BrokerAddress,
+    Header,
+    ack_topic,
+    encode_batch,
+    records_topic,
+    service_topic,
+)
 
 _MAX_BATCH_RECORDS = 1000
 _MAX_BATCH_BYTES = 512 << 10
@@ -19,8 +27,8 @@ _COALESCE_S = 0.002  # records that come this close go together
 _IDLE_S = 0.5
 _RESEND_AFTER_S = 3.0  # without progress of the mark
 _RESEND_AFTER_MAX_S = 30.0
+_HEARTBEAT_S = 25.0  # without a batch: a service that hears nothing for long takes the process for ended
 _SAME_REQUEST_S = 1.0  # a service that asks again for the same within this time had not seen the answer yet
-_KEEPALIVE_S = 15
 _STOP_S = 2.0
 
 
@@ -47,13 +55,15 @@ class Publisher:
         self._state = state
         self._header = header
         self._broker = broker
-        self._topic = records_topic(topic, header.client)
+        self._topic = records_topic(topic, header.client, broker.prefix)
         self._mqtt: Any = None
         self._connected = False
+        self._is_answered = False  # by the broker, since the connection was made
         self._has_connected = False  # a broker that answered once is worth waiting for
         self._refused = threading.Event()
         self._rewind_to: Optional[int] = None
         self._asked: Tuple[int, float] = (-1, 0.0)  # the mark the service last asked to go on from, and when
+        self._published_at = time.monotonic()
         self._stopping = False
         # Not an Event: `notify` may run in a signal handler that interrupts itself; an Event would lock up.
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -152,35 +162,36 @@ class Publisher:
                 return
             first, records = self._spool.read(_MAX_BATCH_RECORDS, _MAX_BATCH_BYTES)
             if not records:
+                self._say_alive(first)
                 return
             if self._spool.next - len(records) == self._state.acked + 1:
                 self._last_progress = time.monotonic()
-            header = self._header._replace(first=first, oldest=self._spool.oldest())
-            self._mqtt.publish(self._topic, encode_batch(header, records, self._spool.shapes), qos=1)
+            self._publish(first, records)
+
+    def _say_alive(self, following: int) -> None:
+        """Publish a batch without records where there was none for a while."""
+        if time.monotonic() - self._published_at > _HEARTBEAT_S:
+            self._publish(following, [])
+
+    def _publish(self, first: int, records: List[bytes]) -> None:
+        self._published_at = time.monotonic()
+        header = self._header._replace(first=first, oldest=min(first, self._spool.oldest()))
+        self._mqtt.publish(self._topic, encode_batch(header, records, self._spool.shapes), qos=1)
 
     def _connect(self) -> None:
         with importing():
             import encodings.idna  # noqa: F401 - to look up the broker's address, paho's thread imports it
 
-            from paho.mqtt import client as mqtt
-            from paho.mqtt.enums import CallbackAPIVersion
+            from optiprov.wire import session  # here: it imports sockets, which an import of capture need not
 
-        self._mqtt = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id="optiprov-" + self._header.client, clean_session=True
-        )
-        if self._broker.user is not None:
-            self._mqtt.username_pw_set(self._broker.user, self._broker.password)
-        self._mqtt.reconnect_delay_set(1, 5)
+            self._mqtt = session.new_session(self._broker, "optiprov-" + self._header.client)
         self._mqtt.max_inflight_messages_set(50)
-        self._mqtt.on_socket_open = _send_at_once
-        self._mqtt.on_publish = _acknowledge_at_once
         self._mqtt.on_connect = self._on_connect
         self._mqtt.on_subscribe = self._on_subscribe
         self._mqtt.on_disconnect = self._on_disconnect
         self._mqtt.on_connect_fail = self._on_connect_fail
         self._mqtt.on_message = self._on_message
-        self._mqtt.connect_async(self._broker.host, self._broker.port, keepalive=_KEEPALIVE_S)
-        self._mqtt.loop_start()
+        session.start(self._mqtt, self._broker)
 
     def _disconnect(self) -> None:
         if self._mqtt is not None:
@@ -188,33 +199,46 @@ class Publisher:
             self._mqtt.loop_stop()
 
     def _on_connect(self, mqtt: Any, _data: object, _flags: object, code: Any, _properties: object) -> None:
+        self._is_answered = True
         if code.is_failure:
-            warn("the broker %s refuses the connection: %s", self._broker.url, code)
-            self._refused.set()
+            self._refuse(f"it refuses the connection: {code}")
             return
-        mqtt.subscribe([(ack_topic(self._header.client), 1), (SERVICE_TOPIC, 1)])
+        prefix = self._broker.prefix
+        mqtt.subscribe([(ack_topic(self._header.client, prefix), 1), (service_topic(prefix), 1)])
 
-    def _on_subscribe(self, *_: object) -> None:
+    def _on_subscribe(self, _mqtt: Any, _data: object, _id: int, codes: Any, _properties: object) -> None:
+        if any(code.is_failure for code in codes):
+            self._refuse(
+                "it refuses the subscription to acknowledgements. Give the user the right to read them"
+            )
+            return
         self._connected = self._has_connected = True
         self._refused.clear()
         self._again(self._state.acked + 1)
 
     def _on_disconnect(self, *_: object) -> None:
         self._connected = False
+        if not self._is_answered and not self._stopping:
+            from optiprov.wire.session import NO_ANSWER
+
+            self._refuse(NO_ANSWER)
+        self._is_answered = False
 
     def _on_connect_fail(self, *_: object) -> None:
+        from optiprov.wire.session import why_no_connection
+
+        self._refuse(why_no_connection())
+
+    def _refuse(self, reason: str) -> None:
+        """Say once, until a broker takes us again, why nothing is sent."""
         if not self._refused.is_set():
-            warn(
-                "no broker answers at %s; provenance is kept in %s",
-                self._broker.url,
-                self._directory,
-            )
+            warn("broker %s: %s; provenance is kept in %s", self._broker.url, reason, self._directory)
         self._refused.set()
 
     def _on_message(self, _mqtt: object, _data: object, message: Any) -> None:
         if self._stopping:
             return
-        if message.topic == SERVICE_TOPIC:
+        if message.topic.endswith(SERVICE_TOPIC):  # below the prefix
             self._again(self._state.acked + 1)
             return
         mark, resend = _read_ack(message.payload)
@@ -242,23 +266,6 @@ class Publisher:
     def _again(self, number: int) -> None:
         self._rewind_to = number
         self._wake.put(None)
-
-
-def _acknowledge_at_once(mqtt: Any, *_: object) -> None:
-    """Have the kernel acknowledge what came: the broker's Nagle holds its next message back until then."""
-    import socket
-
-    quick = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
-    connection = mqtt.socket()
-    if quick is not None and connection is not None:
-        connection.setsockopt(socket.IPPROTO_TCP, quick, 1)
-
-
-def _send_at_once(_mqtt: object, _data: object, connection: Any) -> None:
-    """Turn off Nagle's algorithm: with delayed acknowledgements it adds 40 ms to each exchange."""
-    import socket
-
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _read_ack(payload: bytes) -> Tuple[Optional[int], bool]:

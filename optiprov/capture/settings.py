@@ -52,7 +52,7 @@ class Settings(NamedTuple):
         url = env.get("OPTIPROV_BROKER") or env.get("PROVLIGHT_SERVER_URL")
         return cls(
             spool=Path(env.get("OPTIPROV_SPOOL") or default_spool(env)),
-            broker=BrokerAddress.parse(url) if url else None,
+            broker=BrokerAddress.parse(url, env) if url else None,
             topic=env.get("PROVLIGHT_SERVER_TOPIC", ""),
             trial=env.get("OPTIPROV_TRIAL_ID") or None,
             study=env.get("OPTIPROV_STUDY") or None,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import click
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(
@@ -12,7 +15,8 @@ import click
 Examples:
   optiprov serve --store duckdb:results/provenance.duckdb
   optiprov serve --store provenance.duckdb --mqtt-port 0 --http-port 0
-  optiprov serve --store provenance.duckdb --broker mqtt://127.0.0.1:1883"""
+  optiprov serve --store provenance.duckdb --broker mqtt://127.0.0.1:1883/site-a
+  optiprov serve --store provenance.duckdb --host 0.0.0.0 --broker-users users --token-file token"""
 )
 @click.option(
     "--store",
@@ -46,14 +50,66 @@ Examples:
     show_default=True,
     help="Port of HTTP; 0 picks a free one.",
 )
-def command(store: str, broker: str, host: str, mqtt_port: int, http_port: int) -> None:
+@click.option(
+    "--broker-users",
+    type=_FILE,
+    metavar="FILE",
+    help="Who may connect to the embedded broker: a line name:password each.",
+)
+@click.option(
+    "--broker-cert", type=_FILE, metavar="FILE", help="The embedded broker speaks TLS with this PEM file."
+)
+@click.option("--broker-key", type=_FILE, metavar="FILE", help="The private key of --broker-cert.")
+@click.option(
+    "--token-file",
+    type=_FILE,
+    metavar="FILE",
+    help="HTTP demands the bearer token in this file; by default that in OPTIPROV_TOKEN, if any.",
+)
+@click.option(
+    "--parallelism",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    help="Ingest lanes: connections to the broker that receive and decode beside each other.",
+)
+def command(
+    store: str,
+    broker: str,
+    host: str,
+    mqtt_port: int,
+    http_port: int,
+    broker_users: Path | None,
+    broker_cert: Path | None,
+    broker_key: Path | None,
+    token_file: Path | None,
+    parallelism: int,
+) -> None:
     """Run the provenance service: broker, ingest, and an HTTP API.
 
     When it is ready it prints one line of JSON with its addresses. SIGTERM and Ctrl-C stop it, after it has
     stored what has arrived. Applications find it by PROVLIGHT_SERVER_URL or OPTIPROV_BROKER.
+
+    Beyond this machine (--host) it listens only with credentials: users for the embedded broker, and a token
+    for HTTP. Clients give them in OPTIPROV_BROKER_USER, OPTIPROV_BROKER_PASSWORD and OPTIPROV_TOKEN. An
+    address mqtts://host?ca=FILE, or OPTIPROV_BROKER_CA, checks the broker's certificate; a path in the
+    address is a prefix of the topics, so that several stores share a broker.
     """
     from optiprov.serve import Service
+    from optiprov.serve.credentials import Certificate, read_token, read_users
     from optiprov.store import StoreUrl
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    Service(StoreUrl.parse(store), broker=broker, host=host, mqtt_port=mqtt_port, http_port=http_port).run()
+    if (broker_cert is None) != (broker_key is None):
+        raise click.UsageError("--broker-cert and --broker-key belong together: give both.")
+    Service(
+        StoreUrl.parse(store),
+        broker=broker,
+        host=host,
+        mqtt_port=mqtt_port,
+        http_port=http_port,
+        users=read_users(broker_users) if broker_users else None,
+        certificate=Certificate(broker_cert, broker_key) if broker_cert and broker_key else None,
+        token=read_token(token_file),
+        lanes=parallelism,
+    ).run()

@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
+import ssl
+import tempfile
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from iotcore import Broker
 
 from optiprov.errors import WorkError
 from optiprov.wire import BrokerAddress
 
+if TYPE_CHECKING:
+    from optiprov.serve.credentials import BrokerUser, Certificate
+
 _MAX_PAYLOAD_BYTES = 64 << 20
 _MAX_INFLIGHT = 200
 _ATTEMPTS = 5
+_READY_TIMEOUT_S = 0.2
+_CONFIGURATION = """
+id = 0
+[router]
+id = 0
+max_connections = 10000
+max_outgoing_packet_count = 200
+max_segment_size = 104857600
+max_segment_count = 10
+[v4.1]
+name = "optiprov"
+listen = {listen}
+next_connection_delay_ms = 1
+[v4.1.connections]
+connection_timeout_ms = 10000
+max_payload_size = {max_payload_bytes}
+max_inflight_count = {max_inflight}
+dynamic_filters = true
+"""
+
+
+class _Broker(Broker):
+    """Iotcore's, which takes the brackets of an IPv6 address for a part of it and so never sees it listen."""
+
+    @staticmethod
+    def _listener_ready(addr: str) -> bool:
+        host, _, port = addr.rpartition(":")
+        host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104 - compared
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), _READY_TIMEOUT_S):
+            return True
+        return False
 
 
 class EmbeddedBroker:
@@ -21,31 +61,76 @@ class EmbeddedBroker:
     Args:
         host: the address it listens on.
         port: its port; 0 picks a free one.
+        users: who may connect; anybody where there are none.
+        certificate: makes it speak TLS.
 
     Raises:
         WorkError: the port is taken, or the broker does not come up.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        for attempt in range(_ATTEMPTS):
-            self.address = BrokerAddress(host, port or free_port(host))
-            self._broker = Broker(
-                port=self.address.port,
-                listen=host,
-                max_payload_size=_MAX_PAYLOAD_BYTES,
-                max_inflight_count=_MAX_INFLIGHT,
-            )
-            try:
-                self._broker.start()
-            except (OSError, RuntimeError) as error:
-                if port or attempt == _ATTEMPTS - 1:
-                    raise WorkError(
-                        f"The broker does not start on {self.address.url}: {error}. "
-                        "Give another --mqtt-port; 0 picks a free one."
-                    ) from error
-                time.sleep(0.05 * (attempt + 1))  # another process took the free port first
-                continue
-            return
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        users: list[BrokerUser] | None = None,
+        certificate: Certificate | None = None,
+    ) -> None:
+        self._users = users or []
+        self._certificate = certificate
+        user = self._users[0] if self._users else None
+        # Only this user may enter the directory: the file has the passwords.
+        self._directory = tempfile.TemporaryDirectory(prefix="optiprov-broker-")
+        try:
+            for attempt in range(_ATTEMPTS):
+                self.address = BrokerAddress(
+                    host,
+                    port or free_port(host),
+                    user.name if user else None,
+                    user.password if user else None,
+                    tls=certificate is not None,
+                )
+                self._broker = _Broker(config_path=str(self._write_configuration()))
+                try:
+                    self._broker.start()
+                except (OSError, RuntimeError) as error:
+                    if port or attempt == _ATTEMPTS - 1:
+                        raise WorkError(
+                            f"The broker does not start on {self.address.url}: {error}. "
+                            "Give another --mqtt-port; 0 picks a free one."
+                        ) from error
+                    time.sleep(0.05 * (attempt + 1))  # another process took the free port first
+                    continue
+                return
+        except BaseException:
+            self._directory.cleanup()
+            raise
+
+    @property
+    def tls_context(self) -> ssl.SSLContext | None:
+        """What the service itself connects with: it accepts this broker's certificate, whoever it names."""
+        if self._certificate is None:
+            return None
+        context = ssl.create_default_context(cafile=self._certificate.chain)
+        context.check_hostname = False  # the certificate names what others call this machine
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+    def _write_configuration(self) -> Path:
+        host, port = self.address.host, self.address.port
+        listen = f"[{host}]:{port}" if ":" in host else f"{_address(host)}:{port}"
+        text = _CONFIGURATION.format(
+            listen=_quoted(listen), max_payload_bytes=_MAX_PAYLOAD_BYTES, max_inflight=_MAX_INFLIGHT
+        )
+        if self._users:
+            text += "[v4.1.connections.auth]\n"
+            text += "".join(f"{_quoted(one.name)} = {_quoted(one.password)}\n" for one in self._users)
+        if self._certificate is not None:
+            text += f"[v4.1.tls]\ncertpath = {_quoted(str(self._certificate.chain))}\n"
+            text += f"keypath = {_quoted(str(self._certificate.key))}\n"
+        path = Path(self._directory.name) / "broker.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
 
     def is_running(self) -> bool:
         """Return whether the broker's process is alive."""
@@ -58,6 +143,22 @@ class EmbeddedBroker:
     def stop(self) -> None:
         """Stop the broker."""
         self._broker.stop()
+        self._directory.cleanup()
+
+
+def _quoted(text: str) -> str:
+    """Write a TOML string: JSON's are the same, but for a DEL, which no name or password may have."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _address(host: str) -> str:
+    """Return the address of a name: the broker listens on addresses only."""
+    try:
+        return str(socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
+    except OSError as error:
+        raise WorkError(
+            f"The broker cannot listen on {host!r}: {error.strerror}. Give --host an address."
+        ) from error
 
 
 def free_port(host: str) -> int:

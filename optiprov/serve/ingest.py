@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import logging
-import queue
-import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-
-from optiprov.errors import StoreError, WireError, WorkError
-from optiprov.records import new_id
-from optiprov.wire import RECORDS_FILTER, SERVICE_TOPIC, Batch, BrokerAddress, ack_topic, decode_batch
+from optiprov.errors import InputError, StoreError, WorkError
+from optiprov.serve.intake import Intake, Unreadable
+from optiprov.serve.lane import Lane
+from optiprov.wire import SHARDS, Batch, BrokerAddress, ack_topic, lane_of, service_topic
 
 if TYPE_CHECKING:
-    from paho.mqtt.reasoncodes import ReasonCode
+    import ssl
+    from collections.abc import Sequence
 
     from optiprov.serve.commits import Commits
-    from optiprov.store.writer import Ack, Outcome, Writer
+    from optiprov.serve.owned_store import OwnedStore
+    from optiprov.store.writer import Ack, Outcome
 
 _log = logging.getLogger(__name__)
 
-_MAX_QUEUED_BYTES = 128 << 20  # what comes beyond is dropped, and sent again by its client
+MAX_LANES = SHARDS
 _MAX_COMMIT_RECORDS = 20_000
 _CONNECT_TIMEOUT_S = 10.0
 _RETRY_S = 1.0
 _POLL_S = 0.5
-_KEEPALIVE_S = 15
 
 
 @dataclass
@@ -40,143 +37,159 @@ class Counts:
     records: int = 0
     rejected: int = 0
     lost: int = 0
-    dropped_messages: int = 0
 
 
 class Ingest:
     """Receives batches from the broker, commits them, and acknowledges each client's mark.
 
-    One thread (paho's) receives, one commits. A message that is dropped at any point costs nothing but
-    time: its client sends it again, since no acknowledgement came.
+    Lanes receive and decode, a thread each, lanes by client; one thread commits. A message that is dropped
+    at any point costs nothing but time: its client sends it again, since no acknowledgement came.
 
     Args:
-        writer: the store's writer; from `start` on it belongs to the committing thread.
+        store: the store; from `start` on its writer belongs to the committing thread.
         broker: the broker's address.
         commits: told of each commit.
+        lanes: how many connections receive and decode.
+        tls_context: for the connections, in place of the one that the address asks for.
+
+    Raises:
+        InputError: there are fewer lanes than one, or more than shards.
     """
 
-    def __init__(self, writer: Writer, broker: BrokerAddress, commits: Commits) -> None:
+    def __init__(
+        self,
+        store: OwnedStore,
+        broker: BrokerAddress,
+        commits: Commits,
+        *,
+        lanes: int = 1,
+        tls_context: ssl.SSLContext | None = None,
+    ) -> None:
+        if not 1 <= lanes <= MAX_LANES:
+            raise InputError(f"A service has 1 to {MAX_LANES} ingest lanes, got {lanes}.")
         self.counts = Counts()
-        self._writer = writer
+        self.has_failed = False
+        self._store = store
         self._broker = broker
         self._commits = commits
-        self._queue: queue.Queue[bytes | None] = queue.Queue()
-        self._queued_bytes = 0
-        self._size_lock = threading.Lock()
-        self._subscribed = threading.Event()
-        self._stopping = False
-        self.has_failed = False
-        self._mqtt = self._make_client()
+        self._intake = Intake()
+        self._stopping = threading.Event()
+        self._is_failing = False  # since a commit failed, until one succeeds
+        self._lanes = [
+            Lane(number, lanes, broker, self._intake, self._on_ready, tls_context) for number in range(lanes)
+        ]
         self._thread = threading.Thread(target=self._run, name="optiprov-committer", daemon=True)
-        commits.notify(writer.commit_id, writer.marks)
+        commits.notify(store.writer.commit_id, store.writer.marks)
 
     @property
     def is_connected(self) -> bool:
-        """Whether the broker is reached."""
-        return bool(self._mqtt.is_connected())
+        """Whether the broker is reached, by every lane."""
+        return all(lane.is_connected for lane in self._lanes)
+
+    @property
+    def dropped_messages(self) -> int:
+        """How many messages found no room; their clients send them again."""
+        return self._intake.dropped
 
     def start(self) -> None:
         """Connect and start committing.
 
         Raises:
-            WorkError: the broker does not answer.
+            WorkError: the broker does not answer, or refuses the service.
         """
-        self._mqtt.connect_async(self._broker.host, self._broker.port, keepalive=_KEEPALIVE_S)
-        self._mqtt.loop_start()
+        for lane in self._lanes:
+            lane.start()
         self._thread.start()
-        if not self._subscribed.wait(_CONNECT_TIMEOUT_S):
-            self.stop()
-            raise WorkError(
-                f"No MQTT broker answers at {self._broker.url}. Start it, or use --broker embedded."
-            )
+        deadline = time.monotonic() + _CONNECT_TIMEOUT_S
+        for lane in self._lanes:
+            if not lane.subscribed.wait(max(0.0, deadline - time.monotonic())):
+                self.stop()
+                raise WorkError(
+                    f"The MQTT broker {self._broker.url} cannot be used: {lane.problem}. "
+                    "Start it, give the right address and credentials, or use --broker embedded."
+                )
 
     def stop(self) -> None:
         """Commit and acknowledge what has arrived, then disconnect."""
-        self._stopping = True
-        self._mqtt.unsubscribe(RECORDS_FILTER)
-        self._queue.put(None)
+        self._stopping.set()
+        for lane in self._lanes:
+            lane.unsubscribe()
+        self._intake.wake()
         self._thread.join()
-        self._mqtt.disconnect()
-        self._mqtt.loop_stop()
+        for lane in self._lanes:
+            lane.stop()
 
-    def _make_client(self) -> mqtt.Client:
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="optiprov-service-" + new_id())
-        if self._broker.user is not None:
-            client.username_pw_set(self._broker.user, self._broker.password)
-        client.reconnect_delay_set(1, 5)
-        client.on_socket_open = _send_at_once
-        client.on_publish = _acknowledge_at_once
-        client.on_connect = self._on_connect
-        client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
-        return client
+    def _on_ready(self) -> None:
+        if all(lane.subscribed.is_set() for lane in self._lanes):
+            self._ask_again()
 
-    def _on_connect(
-        self, client: mqtt.Client, _data: object, _flags: object, code: ReasonCode, *_: object
-    ) -> None:
-        if code.is_failure:
-            _log.error("the broker %s refuses the connection: %s", self._broker.url, code)
-            return
-        client.subscribe(RECORDS_FILTER, qos=1)
-
-    def _on_subscribe(self, client: mqtt.Client, *_: object) -> None:
-        self._subscribed.set()
-        client.publish(SERVICE_TOPIC, b"up", qos=1)
-
-    def _on_message(self, client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        _acknowledge_at_once(client)
-        size = len(message.payload)
-        with self._size_lock:
-            if self._queued_bytes + size > _MAX_QUEUED_BYTES and self._queued_bytes:
-                self.counts.dropped_messages += 1
-                return
-            self._queued_bytes += size
-        self._queue.put(bytes(message.payload))
+    def _ask_again(self) -> None:
+        """Have every client send again what is not acknowledged."""
+        self._lanes[0].publish(service_topic(self._broker.prefix), b"up")
 
     def _run(self) -> None:
         try:
             while True:
-                payloads = self._take()
-                if payloads:
-                    self._commit(payloads)
-                elif self._stopping:
+                messages = self._intake.take(_MAX_COMMIT_RECORDS, _POLL_S)
+                if messages:
+                    self._commit(messages)
+                elif self._stopping.is_set():
                     return
+                self._close_silent()
         except Exception:  # noqa: BLE001 - the boundary of this thread; the service ends
             _log.exception("ingest has stopped; nothing is acknowledged any more")
             self.has_failed = True
 
-    def _take(self) -> list[bytes]:
-        """Return what has arrived, as much as one commit should hold; wait a moment where nothing has."""
-        taken: list[bytes] = []
-        try:
-            first = self._queue.get(timeout=_POLL_S)
-            while first is not None:
-                taken.append(first)
-                if len(taken) * 1000 >= _MAX_COMMIT_RECORDS:
-                    break
-                first = self._queue.get_nowait()
-        except queue.Empty:
-            pass
-        with self._size_lock:
-            self._queued_bytes -= sum(map(len, taken))
-        return taken
-
-    def _commit(self, payloads: list[bytes]) -> None:
-        batches: list[Batch] = []
-        unreadable: list[tuple[bytes, str]] = []
-        for payload in payloads:
-            try:
-                batches.append(decode_batch(payload))
-            except WireError as error:
-                unreadable.append((payload, str(error)))
+    def _commit(self, messages: Sequence[Batch | Unreadable]) -> None:
+        batches = [message for message in messages if isinstance(message, Batch)]
+        unreadable = [message for message in messages if isinstance(message, Unreadable)]
         try:
             if batches:
-                self._note(self._writer.commit(batches))
+                self._store.heartbeats.heard(batch.header.client for batch in batches)
+                self._note(self._store.writer.commit(batches))
             if unreadable:
-                self._note(self._writer.reject_messages(unreadable))
-        except StoreError as error:
+                self._note(self._store.writer.reject_messages(unreadable))
+        except Exception as error:  # engines raise anything once they are out of order
+            if not isinstance(error, StoreError) and self._store.answers():
+                raise
+            self._wait_for_store(error)
+        else:
+            if self._is_failing:
+                _log.warning("the store takes records again")
+                self._is_failing = False
+                self._ask_again()
+
+    def _close_silent(self) -> None:
+        """Close the runs of clients that say nothing any more, unless none can be heard."""
+        if self._is_failing or not self.is_connected:
+            self._store.heartbeats.forgive()
+            return
+        try:
+            closed = self._store.heartbeats.close_silent()
+        except Exception as error:  # as in a commit
+            if not isinstance(error, StoreError) and self._store.answers():
+                raise
+            self._wait_for_store(error)
+            return
+        if closed:
+            self._commits.notify(self._store.writer.commit_id, {})
+
+    def _wait_for_store(self, error: Exception) -> None:
+        """Wait a moment, or until a store that does not answer any more is open again."""
+        if not self._is_failing:
             _log.error("nothing is acknowledged until the store takes records again: %s", error)
-            time.sleep(_RETRY_S)
+        self._is_failing = True
+        while not self._stopping.wait(_RETRY_S):
+            if self._store.answers():
+                return
+            try:
+                self._store.reopen()
+            except StoreError as reason:
+                _log.warning("the store cannot be opened again yet: %s", reason)
+                continue
+            _log.warning("the store has been opened again")
+            self._ask_again()
+            return
 
     def _note(self, outcome: Outcome) -> None:
         self.counts.records += outcome.records
@@ -187,17 +200,5 @@ class Ingest:
             self._acknowledge(client, ack)
 
     def _acknowledge(self, client: str, ack: Ack) -> None:
-        payload: Any = f"{ack.mark}{'R' if ack.resend else ''}"
-        self._mqtt.publish(ack_topic(client), payload, qos=1)
-
-
-def _send_at_once(_client: mqtt.Client, _data: object, connection: Any) -> None:
-    """Turn off Nagle's algorithm: with delayed acknowledgements it adds 40 ms to each exchange."""
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _acknowledge_at_once(client: mqtt.Client, *_: object) -> None:
-    """Have the kernel acknowledge what came: the broker's Nagle holds its next message back until then."""
-    connection: Any = client.socket()
-    if connection is not None and hasattr(socket, "TCP_QUICKACK"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        lane = self._lanes[lane_of(client, len(self._lanes))]
+        lane.publish(ack_topic(client, self._broker.prefix), f"{ack.mark}{'R' if ack.resend else ''}")

@@ -16,22 +16,24 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 import optiprov
-from optiprov.errors import UrlError, WorkError
+from optiprov.errors import CredentialsError, UrlError, WorkError
+from optiprov.serve.access import BearerToken
 from optiprov.serve.broker import EmbeddedBroker
 from optiprov.serve.commits import Commits
+from optiprov.serve.credentials import BrokerUser, Certificate, check_certificate, check_exposure
 from optiprov.serve.http import make_app
 from optiprov.serve.ingest import Ingest
-from optiprov.store import Provenance, StoreUrl, service_file
+from optiprov.serve.owned_store import OwnedStore
+from optiprov.store import StoreUrl, service_file
 from optiprov.store.connection import store_file
 from optiprov.store.duckdb import DuckDBBackend
-from optiprov.store.writer import Writer
 from optiprov.wire import BrokerAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import pyarrow as pa
+    from starlette.types import ASGIApp
 
 _log = logging.getLogger(__name__)
 _WATCH_S = 0.5
@@ -63,16 +65,6 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _OwnProvenance(Provenance):
-    """The store, asked by the process that owns it."""
-
-    def __init__(self, backend: DuckDBBackend) -> None:
-        self._backend = backend
-
-    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
-        return self._backend.fetch(sql, parameters)
-
-
 class Service:
     """A running provenance service.
 
@@ -82,8 +74,13 @@ class Service:
         host: where HTTP and the embedded broker listen.
         mqtt_port: port of the embedded broker; 0 picks a free one.
         http_port: port of HTTP; 0 picks a free one.
+        users: who may connect to the embedded broker; anybody where there are none.
+        certificate: makes the embedded broker speak TLS.
+        token: what HTTP asks for; nothing where it is None.
+        lanes: how many connections to the broker receive and decode, 1 to 16.
 
     Raises:
+        CredentialsError: the host is reached from other machines, and credentials are missing.
         StoreError: the store cannot be opened, for instance since another service owns it.
         WorkError: a port is taken, or the broker does not answer.
     """
@@ -96,10 +93,23 @@ class Service:
         host: str = "127.0.0.1",
         mqtt_port: int,
         http_port: int,
+        users: list[BrokerUser] | None = None,
+        certificate: Certificate | None = None,
+        token: str | None = None,
+        lanes: int = 1,
     ) -> None:
         if store.kind != "duckdb":
             raise UrlError(f"A service owns a store: give --store duckdb:///path, got {store.location}.")
+        is_embedded = broker == "embedded"
+        if not is_embedded and (users or certificate):
+            raise CredentialsError(
+                "Users and certificates are for --broker embedded; another broker has its own."
+            )
+        check_exposure(host, has_users=bool(users) or not is_embedded, has_token=token is not None)
+        if certificate is not None:
+            check_certificate(certificate)
         self._path = store_file(store.path)
+        self._token = token
         self._started = time.monotonic()
         self._embedded: EmbeddedBroker | None = None
         self._stopped = threading.Event()
@@ -107,17 +117,18 @@ class Service:
         with _undone_on_failure() as made, ExitStack() as opened, _undone_on_failure() as new:
             _make_directory(self._path.parent, made)
             is_new = not self._path.exists()
-            self._backend = DuckDBBackend(self._path)
-            opened.callback(self._backend.close)
+            self._store = OwnedStore(lambda: DuckDBBackend(self._path))
+            opened.callback(self._store.close)
             if is_new:  # it goes while it is open, and so owned: nobody else can have begun to use it
                 new.callback(self._path.unlink, missing_ok=True)
             self._socket = _listen(host, http_port)
             opened.callback(self._socket.close)
-            if broker == "embedded":
-                self._embedded = EmbeddedBroker(host, mqtt_port)
+            if is_embedded:
+                self._embedded = EmbeddedBroker(host, mqtt_port, users=users, certificate=certificate)
                 opened.callback(self._embedded.stop)
             address = self._embedded.address if self._embedded else BrokerAddress.parse(broker)
-            self._ingest = Ingest(Writer(self._backend), address, self._commits)
+            context = self._embedded.tls_context if self._embedded else None
+            self._ingest = Ingest(self._store, address, self._commits, lanes=lanes, tls_context=context)
             self._ingest.start()
             opened.callback(self._ingest.stop)
             opened.callback(service_file(self._path).unlink, missing_ok=True)
@@ -136,7 +147,9 @@ class Service:
         Raises:
             WorkError: the service ended by itself, since nothing more can be stored.
         """
-        app = make_app(_OwnProvenance(self._backend), self._commits, self.health)
+        app: ASGIApp = make_app(self._store, self._commits, self.health)
+        if self._token is not None:
+            app = BearerToken(app, self._token)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=_SHUTDOWN_S, ws="none"
         )
@@ -157,7 +170,7 @@ class Service:
 
     def _answer_open_requests(self) -> None:
         self._commits.close()
-        self._backend.interrupt()
+        self._store.interrupt()
 
     def health(self) -> dict[str, Any]:
         """Return how the service stands."""
@@ -172,7 +185,7 @@ class Service:
             "records": counts.records,
             "rejected": counts.rejected,
             "lost": counts.lost,
-            "dropped_messages": counts.dropped_messages,
+            "dropped_messages": self._ingest.dropped_messages,
         }
 
     def _watch(self, server: uvicorn.Server) -> None:

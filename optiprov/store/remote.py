@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from optiprov.errors import BarrierTimeout, OptiprovError, QueryError, ServiceUnavailable, StoreError
+from optiprov.errors import (
+    BarrierTimeout,
+    CredentialsError,
+    OptiprovError,
+    QueryError,
+    ServiceUnavailable,
+    StoreError,
+)
 from optiprov.store.provenance import Provenance
 from optiprov.store.url import service_file
 
@@ -23,7 +31,16 @@ _ARROW_FOR_JSON = {"Accept": _ARROW, "Content-Type": "application/json"}
 _CONNECT_TIMEOUT_S = 5.0
 _ANSWER_MARGIN_S = 10.0
 _QUERY_TIMEOUT_S = 300.0
-_ERRORS = {400: QueryError, 422: QueryError, 408: BarrierTimeout, 500: StoreError, 503: ServiceUnavailable}
+_TOKEN_VARIABLE = "OPTIPROV_TOKEN"  # noqa: S105 - the name of a variable, no token
+_UNAUTHORIZED = 401
+_ERRORS = {
+    _UNAUTHORIZED: CredentialsError,
+    400: QueryError,
+    422: QueryError,
+    408: BarrierTimeout,
+    500: StoreError,
+    503: ServiceUnavailable,
+}
 
 
 class RemoteProvenance(Provenance):
@@ -31,12 +48,18 @@ class RemoteProvenance(Provenance):
 
     Args:
         url: the service's address, `http://host:port`.
+        token: what the service asks for, by default OPTIPROV_TOKEN.
+
+    Raises:
+        CredentialsError: on any question, where the service demands another token.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, token: str | None = None) -> None:
         self.url = url
+        token = (os.environ.get(_TOKEN_VARIABLE, "") if token is None else token).strip()
         self._http = httpx.Client(
             base_url=url,
+            headers={"Authorization": f"Bearer {token}"} if token else None,
             timeout=httpx.Timeout(_QUERY_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
             trust_env=False,
             verify=not url.startswith("http:"),  # making a TLS context takes 20 ms
@@ -79,7 +102,8 @@ class RemoteProvenance(Provenance):
         except httpx.HTTPError as error:
             raise ServiceUnavailable(f"no provenance service answers at {self.url}: {error}") from error
         if response.is_error:
-            raise _ERRORS.get(response.status_code, StoreError)(_detail(response))
+            where = f"{self.url}: " if response.status_code == _UNAUTHORIZED else ""
+            raise _ERRORS.get(response.status_code, StoreError)(where + _detail(response))
         return response
 
     def close(self) -> None:
@@ -107,6 +131,8 @@ def owning_service(store: Path) -> RemoteProvenance | None:
     try:
         if service.health().get("pid") == addresses.get("pid"):
             return service
+    except CredentialsError:
+        return service  # its answers will say what is missing
     except (OptiprovError, ValueError, AttributeError):
         pass  # nobody, or some other server
     service.close()

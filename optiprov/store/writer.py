@@ -154,6 +154,8 @@ class Writer:
         commit_id = self._commit_id + 1
         committed_at = timestamp(now_us())
         moved = {client: ack.mark for client, ack in acks.items() if ack.mark > self.marks.get(client, 0)}
+        if headers and not moved:  # sent again, too early, or just to say that the client lives
+            return Outcome(self._commit_id, acks)
         new_clients = [header for client, header in headers.items() if client not in self._clients]
         with self._backend.transaction():
             self._specify(rows)

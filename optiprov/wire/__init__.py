@@ -6,14 +6,21 @@ from optiprov.wire.batch import Batch, Header, decode_batch, encode_batch
 from optiprov.wire.broker import BrokerAddress
 from optiprov.wire.record import decode_record, encode_record, encode_row, parse_records, read_record
 from optiprov.wire.shape import BEGIN, END, ItemShape, Shape, ShapeTuple, encode_shape, expand
-from optiprov.wire.topics import ACK_PREFIX, RECORDS_FILTER, SERVICE_TOPIC, ack_topic, records_topic
+from optiprov.wire.topics import (
+    SERVICE_TOPIC,
+    SHARDS,
+    ack_topic,
+    lane_filters,
+    lane_of,
+    records_topic,
+    service_topic,
+)
 
 __all__ = [
-    "ACK_PREFIX",
     "BEGIN",
     "END",
-    "RECORDS_FILTER",
     "SERVICE_TOPIC",
+    "SHARDS",
     "Batch",
     "BrokerAddress",
     "Header",
@@ -28,7 +35,10 @@ __all__ = [
     "encode_row",
     "encode_shape",
     "expand",
+    "lane_filters",
+    "lane_of",
     "parse_records",
     "read_record",
     "records_topic",
+    "service_topic",
 ]

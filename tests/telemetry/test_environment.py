@@ -57,7 +57,7 @@ def test_revision_is_that_of_the_program(run_python):
 
 def test_secrets_of_arguments_and_variables_are_nowhere(run_python):
     """In options, in addresses, in variables of ours and of others."""
-    secret = "hunter22secret"  # noqa: S105 - it is none
+    secret = "hunter22secret"
     output, _ = run_python(
         PRINT,
         "--password",

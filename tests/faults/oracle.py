@@ -1,0 +1,69 @@
+"""Programs that emit records and note each whose call returned, and what must be stored of them.
+
+An emitter appends the number of a record to a file of its own (named by its client), unbuffered, right after
+the call returned: whatever happens to it, what stands there was promised.
+"""
+
+EMIT = """
+import os, sys, time
+from pathlib import Path
+from optiprov.capture import get_client
+from optiprov.records import Annotation
+directory, count, pause_s, filler = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
+client = get_client()
+oracle = os.open(directory / client.id, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+for number in range(count):
+    client.emit(Annotation("run", client.id, "", str(number), os.urandom(filler).hex(), 1, None))
+    os.write(oracle, b"%d\\n" % number)
+    if number % 20 == 0:
+        time.sleep(pause_s)
+if "wait" in sys.argv:
+    print(client.id, client.lost, flush=True)
+    sys.stdin.readline()
+    for number in range(count, count + 100):
+        client.emit(Annotation("run", client.id, "", str(number), "after", 1, None))
+        os.write(oracle, b"%d\\n" % number)
+    while not client.flush(1):
+        time.sleep(0.1)
+"""
+"""Emits records: the oracle's directory, how many, the pause after every twentieth, the random bytes in each.
+
+With a fifth argument "wait" it then prints its client and how many found no room, waits for a line, emits
+100 more, and ends when all is stored.
+"""
+
+
+def promised(directory):
+    """Return how many records of each client were promised: their numbers start at 0 and have no gap."""
+    counts = {}
+    for path in directory.iterdir():
+        numbers = [int(line) for line in path.read_bytes().splitlines()]
+        assert numbers == list(range(len(numbers)))
+        counts[path.name] = len(numbers)
+    return counts
+
+
+def stored(provenance):
+    """Return the numbers that are stored of each client, in the order in which the store has them."""
+    frame = provenance.sql("SELECT target, key FROM prov.annotation ORDER BY rowid")
+    return {client: [int(key) for key in rows["key"]] for client, rows in frame.groupby("target", sort=False)}
+
+
+def check_exactly_once(provenance, directory):
+    """See to it that each promised record is stored, once, and in order within its client; return how many.
+
+    A client that was killed between its last call and its note of it may have one record more.
+    """
+    found, expected = stored(provenance), promised(directory)
+    for client, count in expected.items():
+        numbers = found.pop(client, [])
+        assert numbers in (list(range(count)), list(range(count + 1))), (
+            f"client {client}: {count} promised, {len(numbers)} stored, missing "
+            f"{sorted(set(range(count)) - set(numbers))[:5]}, twice "
+            f"{sorted({n for n in numbers if numbers.count(n) > 1})[:5] if len(numbers) < 5000 else '?'}"
+        )
+    assert all(len(numbers) == 1 for numbers in found.values()), f"of no emitter: {sorted(found)}"
+    for table in ("rejected", "lost"):
+        frame = provenance.sql(f"SELECT * FROM prov.{table}")  # noqa: S608 - one of the two above
+        assert frame.empty, frame.to_string()
+    return sum(expected.values())

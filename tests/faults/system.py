@@ -1,0 +1,134 @@
+"""All of what provenance passes through, in processes that can be killed and started again."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+
+import psutil
+
+from optiprov.capture import send_leftovers
+from optiprov.store.remote import RemoteProvenance
+from optiprov.wire import BrokerAddress
+from tests.conftest import RunningService
+from tests.faults.oracle import EMIT, promised
+from tests.faults.proxy import Proxy
+from tests.serve.brokers import Mosquitto
+
+DELIVERY_S = 120
+
+
+def fault_seed():
+    """Return the seed of a test's faults, which is printed: OPTIPROV_FAULT_SEED, or a new one."""
+    seed = int(os.environ.get("OPTIPROV_FAULT_SEED") or random.SystemRandom().randrange(10**6))
+    sys.stdout.write(f"OPTIPROV_FAULT_SEED={seed}\n")
+    return seed
+
+
+class System:
+    """Emitters, a proxy, a broker, a service; each can be killed.
+
+    Args:
+        directory: where the spool, the store and the oracle are.
+        kind: which broker.
+        environment: of the emitters, without anything that optiprov reads.
+        filler_bytes: how much each record is to hold.
+        store: where the store is; by default in the directory.
+        inside: what starts the service.
+    """
+
+    def __init__(self, directory, kind, environment, *, filler_bytes=25, store=None, inside=()):
+        self.directory = directory
+        self.spool, self.oracle = directory / "spool", directory / "oracle"
+        self.oracle.mkdir()
+        self._filler_bytes = filler_bytes
+        self.mosquitto = Mosquitto(directory) if kind == "mosquitto" else None
+        options = ["--parallelism", "2"]
+        self.service_proxy = None
+        if self.mosquitto:
+            self.service_proxy = Proxy("127.0.0.1", self.mosquitto.port)
+            options += ["--broker", f"mqtt://127.0.0.1:{self.service_proxy.port}"]
+        self._options = options
+        self.service = RunningService(store or directory / "p.duckdb", *options, wrapper=inside)
+        self._ports = {"mqtt_port": self.service.mqtt_port, "http_port": self.service.http_port}
+        self.proxy = Proxy("127.0.0.1", self.mosquitto.port if self.mosquitto else self.service.mqtt_port)
+        self.address = BrokerAddress("127.0.0.1", self.proxy.port)
+        self._environment = {
+            **environment,
+            "OPTIPROV_SPOOL": str(self.spool),
+            "OPTIPROV_BROKER": self.address.url,
+            "OPTIPROV_FLUSH_TIMEOUT_S": "0.2",
+        }
+        self.emitters = []
+
+    def start_emitter(self, count, pause_s, *more, **environment):
+        """Start a program that emits this many records."""
+        command = [sys.executable, "-c", EMIT, self.oracle, count, pause_s, self._filler_bytes, *more]
+        with (self.directory / "emitters.log").open("ab") as log:
+            process = subprocess.Popen(
+                list(map(str, command)),
+                env={**self._environment, **environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        self.emitters.append(process)
+        return process
+
+    def promised(self):
+        """Return how many records were promised so far."""
+        return sum(promised(self.oracle).values())
+
+    def kill_service(self, pause_s=0.0):
+        """Kill -9 the service, and with it a broker of its own; start it again on its ports."""
+        self.service.kill()
+        time.sleep(pause_s)
+        if self.mosquitto:
+            self.service = RunningService(
+                self.service.store, *self._options, http_port=self._ports["http_port"]
+            )
+        else:
+            self.service = RunningService(self.service.store, *self._options, **self._ports)
+
+    def kill_broker(self, pause_s=0.0):
+        """Kill -9 the broker; it is started again, one of the service's own by the service."""
+        if self.mosquitto:
+            self.mosquitto.kill()
+            time.sleep(pause_s)
+            self.mosquitto.start()
+        else:
+            for child in psutil.Process(self.service.process.pid).children():
+                child.kill()
+
+    def heal(self):
+        """End what the proxies do."""
+        for proxy in filter(None, (self.proxy, self.service_proxy)):
+            proxy.delay(0)
+            proxy.reopen()
+
+    def deliver(self):
+        """Have all that is spooled stored: the emitters end, and what they leave is sent by others."""
+        self.heal()
+        for emitter in self.emitters:
+            emitter.communicate(timeout=DELIVERY_S)
+        deadline = time.monotonic() + DELIVERY_S
+        while left := send_leftovers(self.spool, self.address, timeout_s=10):
+            assert time.monotonic() < deadline, f"not delivered: {left}; see {self.service.log}"
+        assert list(self.spool.iterdir()) == []
+
+    def provenance(self):
+        """Return what the service has stored."""
+        return RemoteProvenance(self.service.http)
+
+    def close(self):
+        """End everything."""
+        for emitter in self.emitters:
+            emitter.kill()
+            emitter.communicate(timeout=10)
+        self.service.kill()
+        if self.mosquitto:
+            self.mosquitto.kill()
+        for proxy in filter(None, (self.proxy, self.service_proxy)):
+            proxy.close()

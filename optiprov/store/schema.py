@@ -262,19 +262,20 @@ VIEWS: dict[str, str] = {
         LEFT JOIN (SELECT run_id, max(ended_at) AS ended_at, max(reason) AS reason,
                           max(CASE status WHEN 'failed' THEN 2 WHEN 'stopped' THEN 1 ELSE 0 END) AS severity
                    FROM prov.run_part GROUP BY run_id) e ON e.run_id = b.run_id""",
-    # A task that its client left open when its part of the run ended has stopped, or failed with it.
+    # A task that its client left open when its part of the run ended has stopped, or failed with it. In
+    # two parts rather than by a full join: engines push a condition down into each of them.
     "task": """
-        SELECT COALESCE(b.task, e.task) AS task, COALESCE(b.task_id, e.task_id) AS task_id,
-               COALESCE(b.run_id, e.run_id) AS run_id, COALESCE(b.dataflow, e.dataflow) AS dataflow,
-               COALESCE(b.transformation, e.transformation) AS transformation,
-               COALESCE(e.status, CASE p.status WHEN 'failed' THEN 'failed'
-                                  WHEN 'stopped' THEN 'stopped' WHEN 'finished' THEN 'stopped' END,
-                        'running') AS status,
-               b.host, b.agent, b.started_at,
-               COALESCE(e.ended_at, CASE WHEN e.task IS NULL THEN p.ended_at END) AS ended_at,
-               COALESCE(e.error, CASE WHEN e.task IS NULL THEN p.reason END) AS error
-        FROM prov.task_begin b FULL OUTER JOIN prov.task_end e ON e.task = b.task
-        LEFT JOIN prov.run_part p ON p.run_id = b.run_id AND p.client_id = b.client_id""",
+        SELECT e.task, e.task_id, e.run_id, e.dataflow, e.transformation, e.status, b.host, b.agent,
+               b.started_at, e.ended_at, e.error
+        FROM prov.task_end e LEFT JOIN prov.task_begin b ON b.task = e.task
+        UNION ALL
+        SELECT b.task, b.task_id, b.run_id, b.dataflow, b.transformation,
+               CASE p.status WHEN 'failed' THEN 'failed' WHEN 'stopped' THEN 'stopped'
+                    WHEN 'finished' THEN 'stopped' ELSE 'running' END,
+               b.host, b.agent, b.started_at, p.ended_at, p.reason
+        FROM prov.task_begin b
+        LEFT JOIN prov.run_part p ON p.run_id = b.run_id AND p.client_id = b.client_id
+        WHERE NOT EXISTS (SELECT 1 FROM prov.task_end e WHERE e.task = b.task)""",
     # A dependency that names a task by its id alone is on each task of the run that has the id; DfAnalyzer's
     # clients name transformations in lower case.
     "dependency": """

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from optiprov.store.backend import Kind
 
 _INT64 = 2**63
+_EXACT_DIGITS = 15  # a double has that many decimal ones
 _WIDER: dict[tuple[Kind, Kind], Kind] = {
     ("boolean", "integer"): "integer",
     ("boolean", "double"): "double",
@@ -33,6 +34,8 @@ def unwrap(value: Any) -> Any:
 
 
 def _tagged(kind: Any, text: Any) -> Any:
+    if kind == "decimal" and isinstance(text, str):
+        return _decimal(text)
     if kind == "time" and isinstance(text, str):
         try:
             time = datetime.datetime.fromisoformat(text)
@@ -43,6 +46,15 @@ def _tagged(kind: Any, text: Any) -> Any:
         except OverflowError:  # at the ends of the calendar
             return text
     return text
+
+
+def _decimal(text: str) -> Any:
+    """Return a decimal number as a double where that has all its digits, otherwise as its text."""
+    try:
+        digits = len(text.strip("+-").partition("E")[0].replace(".", "").strip("0"))
+        return float(text) if digits <= _EXACT_DIGITS else text
+    except ValueError:
+        return text
 
 
 def kind_of(value: Any) -> Kind | None:

@@ -5,6 +5,7 @@ import datetime
 import decimal
 import json
 import math
+import os
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -12,10 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optiprov.capture import Data
-from optiprov.records import TaskBegin, TaskEnd
+from optiprov.capture import Data, Task, Workflow, get_client
+from optiprov.capture import client as client_module
+from optiprov.capture.spool import SpoolReader
+from optiprov.records import Item, TaskBegin
 from optiprov.store.backend import quote_name
-from optiprov.wire import decode_record, encode_record
+from optiprov.wire import Header, decode_batch, decode_record, encode_batch, encode_record
 
 UTC = datetime.timezone.utc
 NOON = datetime.datetime(2024, 1, 2, 12, tzinfo=UTC)
@@ -38,21 +41,44 @@ class Hostile:
         raise RuntimeError("no")
 
 
-def task(*data, task_id="1", transformation="t", run_id="r"):
-    """Return the records of a task that used and generated these `Data`."""
-    items = [one.to_item() for one in data]
-    began = TaskBegin(run_id, task_id, transformation, "f", 1, [], items, None, None)
-    return encode_record(began), encode_record(
-        TaskEnd(run_id, task_id, transformation, "f", 2, "finished", [], None)
-    )
+class Application:
+    """An application in this process, whose records go from its spool into a store."""
+
+    def __init__(self):
+        self._client = get_client()
+        self._reader = SpoolReader(self._client.spool_directory)
+        self._workflow = Workflow("f", run_id="r")
+
+    def task(self, store, *data, task_id="1"):
+        """Run a task that uses these `Data`; return what committing its records has done."""
+        task = Task(task_id, self._workflow, "t")
+        task.begin(list(data))
+        task.end()
+        return self.send(store)
+
+    def send(self, store):
+        """Commit what is in the spool, as the messages that the service gets."""
+        outcomes = []
+        while True:
+            first, records = self._reader.read(1000, 1 << 30)
+            if not records:
+                break
+            header = Header(self._client.id, first, 1, "host", 1, "user", None, None, None)
+            message = encode_batch(header, records, self._reader.shapes)
+            outcomes.append(store.writer.commit([decode_batch(message)]))
+        return sum(one.records for one in outcomes), sum(one.rejected for one in outcomes)
 
 
-@pytest.fixture(autouse=True)
-def _own_client(monkeypatch, tmp_path):
-    """The client that gives items their ids spools into a directory of its own."""
+@pytest.fixture
+def application(monkeypatch, tmp_path):
+    """An application without a broker, whose client spools into a directory of its own."""
+    for name in list(os.environ):
+        if name.startswith(("OPTIPROV_", "PROVLIGHT_")):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("OPTIPROV_SPOOL", str(tmp_path / "spool"))
-    for name in ("OPTIPROV_BROKER", "PROVLIGHT_SERVER_URL", "PROVLIGHT_SERVER_TOPIC"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(client_module, "_client", None)
+    yield Application()
+    client_module._close_at_exit()
 
 
 def back(store, name="x", dataset="d"):
@@ -113,11 +139,15 @@ THROUGH = [
 
 
 @pytest.mark.parametrize(("value", "expected"), THROUGH, ids=lambda value: ascii(type(value).__name__))
-@pytest.mark.parametrize("form", [lambda value: value, lambda value: [value]], ids=["bare", "listed"])
-def test_value_comes_back(store, value, expected, form):
-    """Bare and in a list with one, which ProvLight's users write; nothing is rejected."""
-    outcome = store.commit(*task(Data("d", "f", [], {"x": form(value)})))
-    assert (outcome.records, outcome.rejected) == (2, 0)
+@pytest.mark.parametrize(
+    ("is_listed", "derivations"),
+    [(False, []), (True, []), (True, ["other"])],
+    ids=["bare", "listed", "derived"],
+)
+def test_value_comes_back(store, application, value, expected, is_listed, derivations):
+    """Bare and in a list with one, which ProvLight's users write; as a row of a shape and as a record."""
+    data = Data("d", "f", derivations, {"x": [value] if is_listed else value})
+    assert application.task(store, data) == (2, 0)
     found = back(store)
     if isinstance(expected, (dict, list)):
         found = json.loads(found)
@@ -126,40 +156,40 @@ def test_value_comes_back(store, value, expected, form):
 
 
 @pytest.mark.parametrize("value", [math.nan, np.float64("nan"), np.float32("nan")])
-def test_nan_is_a_double_and_not_null(store, value):
+def test_nan_is_a_double_and_not_null(store, application, value):
     """It is told from no value, and other rows stay numbers."""
-    store.commit(*task(Data("d", "f", [], {"x": [value]})))
+    application.task(store, Data("d", "f", [], {"x": [value]}))
     assert math.isnan(back(store))
     assert store.rows("SELECT count(*) FROM d WHERE x IS NOT NULL AND isnan(x)") == [(1,)]
 
 
-def test_none_is_no_value_of_any_type(store):
+def test_none_is_no_value_of_any_type(store, application):
     """Alone it makes no column; beside values it is NULL."""
-    store.commit(*task(Data("d", "f", [], {"x": None, "y": 1}), Data("d", "f", [], {"x": 2, "y": None})))
+    application.task(store, Data("d", "f", [], {"x": None, "y": 1}), Data("d", "f", [], {"x": 2, "y": None}))
     assert sorted(store.rows("SELECT x, y FROM d"), key=repr) == [(2, None), (None, 1)]
 
 
 @pytest.mark.parametrize("size", [10_000_000])
-def test_text_of_ten_megabytes_comes_back(store, size):
+def test_text_of_ten_megabytes_comes_back(store, application, size):
     """Whole, beside a short one."""
     text = "é" * (size // 2)
-    store.commit(*task(Data("d", "f", [], {"x": text, "y": 1})))
+    application.task(store, Data("d", "f", [], {"x": text, "y": 1}))
     assert store.rows("SELECT x, y FROM d") == [(text, 1)]
     assert len(back(store)) == size // 2
 
 
-def test_list_of_a_hundred_thousand_elements_comes_back(store):
+def test_list_of_a_hundred_thousand_elements_comes_back(store, application):
     """As JSON, in order; an array of numpy alike."""
     long = list(range(100_000))
-    store.commit(*task(Data("d", "f", [], {"x": long, "y": np.arange(100_000)})))
+    application.task(store, Data("d", "f", [], {"x": long, "y": np.arange(100_000)}))
     assert json.loads(back(store)) == long
     assert json.loads(back(store, "y")) == long
 
 
-def test_several_items_of_one_dataset_in_a_task_are_rows_of_their_own(store):
+def test_several_items_of_one_dataset_in_a_task_are_rows_of_their_own(store, application):
     """Each with its attributes, also where these differ."""
     data = [Data("d", "f", [], {"x": [n]} if n % 2 else {"x": [n], "y": ["even"]}) for n in range(4)]
-    store.commit(*task(*data))
+    application.task(store, *data)
     assert store.rows("SELECT x, y FROM d ORDER BY x") == [(0, "even"), (1, None), (2, "even"), (3, None)]
     assert store.ask.query(["used.x"], {"used.y": "even"}, sort=[("used.x", "ascending")])[
         "used.x"
@@ -188,8 +218,7 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name[:20]))
 def test_hostile_name_is_a_name(store, name):
     """Of dataset, dataflow, attribute, transformation, task and run: kept as it is, and that is all."""
-    data = Data(name, name, [], {name: ["value"], "other": 1})
-    items = [data.to_item()]
+    items = [Item("i", name, name, [], {name: ["value"], "other": 1}, None)]
     began = TaskBegin(name, name, name, name, 1, [name], items, name, name)
     outcome = store.commit(encode_record(began))
     assert (outcome.records, outcome.rejected) == (1, 0)
@@ -215,13 +244,13 @@ _JSON = st.recursive(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=_JSON)
-def test_any_json_value_comes_back_by_sql(store, value):
+def test_any_json_value_comes_back_by_sql(store, application, value):
     """The first value of an attribute decides its type, so each has an attribute of its own."""
     tried = store.__dict__.setdefault("tried", [])
     name = f"x{len(tried)}"
     tried.append(value)
     data = Data("any", "f", [], {"number": len(tried), name: {"in": value}})
-    assert store.commit(*task(data, task_id=name)).rejected == 0
+    assert application.task(store, data, task_id=name) == (2, 0)
     ((found,),) = store.rows(f"SELECT {name} FROM f.any WHERE number = {len(tried)}")  # noqa: S608 - ours
     assert json.loads(found) == {"in": value}
 
@@ -252,5 +281,6 @@ _OBJECTS = st.recursive(
 @given(value=_OBJECTS)
 def test_any_object_is_encoded_and_decoded(value):
     """Whatever Python has: encoding does not raise, and what comes of it is a record."""
-    record = decode_record(task(Data("d", "f", [], {"x": value}))[0])
+    item = Item("i", "d", "f", [], {"x": value}, None)
+    record = decode_record(encode_record(TaskBegin("r", "1", "t", "f", 1, [], [item], None, None)))
     assert list(record.used[0].attributes) == ["x"]

@@ -1,0 +1,124 @@
+"""Whatever arrives: it is rejected and counted, the stream goes on, and the service stays up and small."""
+
+import random
+import sys
+
+import psutil
+import pytest
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from optiprov.capture import Client, Settings
+from optiprov.records import Annotation
+from optiprov.store.remote import RemoteProvenance
+from optiprov.wire import BrokerAddress, decode_batch
+from tests.serve.fuzzing import BOMB, Fuzzer, good_messages
+from tests.serve.test_service import wait_until
+
+_WINDOW = 500  # messages under way
+_FLAT_BYTES = 64 << 20
+
+
+class Sender:
+    """Publishes messages, a bounded number of them at a time."""
+
+    def __init__(self, service):
+        self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._mqtt.max_inflight_messages_set(_WINDOW)
+        self._mqtt.connect("127.0.0.1", service.mqtt_port)
+        self._mqtt.loop_start()
+
+    def send(self, messages):
+        """Publish messages and wait until the broker has them."""
+        under_way = []
+        for message in messages:
+            under_way.append(self._mqtt.publish("optiprov/records/fuzz/fuzz", message, qos=1))
+            if len(under_way) >= _WINDOW:
+                under_way.pop(0).wait_for_publish(60)
+        for one in under_way:
+            one.wait_for_publish(60)
+
+    def close(self):
+        """Disconnect."""
+        self._mqtt.disconnect()
+        self._mqtt.loop_stop()
+
+
+@pytest.fixture
+def fuzzed(start_service, tmp_path):
+    """A service, an application that sends to it beside the fuzz, and the fuzz's sender."""
+    service = start_service()
+    sender = Sender(service)
+    client = Client(Settings(tmp_path / "spool", BrokerAddress.parse(service.mqtt), flush_timeout_s=10))
+    yield service, client, sender
+    client.close()
+    sender.close()
+
+
+def emit(client, number):
+    """Emit a record whose number tells it from others."""
+    client.emit(Annotation("run", client.id, "good", "n", number, 1, None))
+
+
+def check(service, client, count, sent, seed):
+    """Check that all good records are stored once and in order, and that the rest is accounted for."""
+    provenance = RemoteProvenance(service.http)
+    wait_until(lambda: client.flush(5), 120)
+    stored = provenance.sql(
+        "SELECT value FROM prov.annotation WHERE namespace = 'good' AND target = ?", (client.id,)
+    )
+    assert stored["value"].astype(int).tolist() == list(range(count)), f"seed {seed}"
+    health = provenance.health()
+    assert health["status"] == "ok"
+    assert health["rejected"] > sent / 4, f"seed {seed}"
+    kept = "SELECT count(*) AS n, count(CASE WHEN reason <> '' THEN 1 END) AS told FROM prov.rejected"
+    wait_until(lambda: provenance.sql(kept)["n"][0] == provenance.health()["rejected"])
+    assert provenance.sql(kept)["n"][0] == provenance.sql(kept)["told"][0]
+
+
+def test_good_messages_are_good():
+    """What the fuzz starts from: changing it is what makes it wrong."""
+    assert [len(decode_batch(message).records) for message in good_messages()] == [15, 40, 1, 0]
+
+
+def test_mutated_truncated_and_random_messages_stop_nothing(fuzzed):
+    """Three thousand of them, beside an application that loses nothing."""
+    service, client, sender = fuzzed
+    seed = random.randrange(10**6)
+    fuzzer = Fuzzer(seed)
+    for number in range(30):
+        emit(client, number)
+        sender.send(fuzzer.message() for _ in range(100))
+    check(service, client, 30, 3000, seed)
+    assert service.process.poll() is None
+
+
+def test_oversized_messages_stop_nothing(fuzzed):
+    """A text that decompresses to more than any batch has, and messages of megabytes of garbage."""
+    service, client, sender = fuzzed
+    emit(client, 0)
+    sender.send([BOMB, b"OP\x01\x00" + b"[" * (8 << 20), b"x" * (8 << 20), BOMB])
+    emit(client, 1)
+    check(service, client, 2, 4, "none")
+    reasons = RemoteProvenance(service.http).sql("SELECT reason, length(payload) AS n FROM prov.rejected")
+    assert reasons["reason"].str.contains("larger than").sum() == 2
+    assert reasons["n"].max() <= 65_536 * 4
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_a_million_messages_leave_the_service_up_and_its_memory_flat(fuzzed):
+    """The resident memory of the last nine tenths grows by less than 64 MiB."""
+    service, client, sender = fuzzed
+    seed = random.randrange(10**6)
+    fuzzer = Fuzzer(seed)
+    sizes = []
+    for number in range(100):
+        emit(client, number)
+        sender.send(fuzzer.message() for _ in range(10_000))
+        wait_until(lambda: client.flush(5), 120)
+        sizes.append(psutil.Process(service.process.pid).memory_info().rss)
+        sys.stdout.write(f"{(number + 1) * 10_000} messages, {sizes[-1] >> 20} MiB\n")
+    check(service, client, 100, 1_000_000, seed)
+    assert service.process.poll() is None
+    assert sizes[-1] - max(sizes[:10]) < _FLAT_BYTES, f"seed {seed}: {sizes}"

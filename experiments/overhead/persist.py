@@ -10,16 +10,13 @@ from __future__ import annotations
 import argparse
 import resource
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from experiments.overhead.cpu import report, tree_cpu_s
 from experiments.overhead.inloop import capture
 from experiments.overhead.scratch import scratch_directory
 from experiments.overhead.service import Service, capture_through, running_service, store_url
 from experiments.overhead.workload import DATAFLOW
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _WARM_UP = 1_000
 
@@ -29,9 +26,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=100_000)
     parser.add_argument("--engine", choices=["duckdb", "monetdb"], default="duckdb")
+    parser.add_argument("--keep", type=Path, help="the DuckDB file to make and keep, for other measurements")
     options = parser.parse_args()
     directory = scratch_directory()
-    store = store_url(options.engine, directory)
+    store = f"duckdb://{options.keep.absolute()}" if options.keep else store_url(options.engine, directory)
     if store is None:
         report(missing="no MonetDB: OPTIPROV_TEST_MONETDB names none")
         return

@@ -1,8 +1,8 @@
 """What FlowCept's `@flowcept_task` takes for the same task in the application's loop, offline.
 
 Offline FlowCept keeps its messages in a list and writes them to a file when it is stopped: what a SIGKILL in
-between loses is everything. The loop alone is what is compared; the writing is told beside it. This runs in the
-virtual environment of the peers.
+between loses is everything. The loop alone is what is compared; the writing is told beside it. This runs in
+the virtual environment of the peers.
 """
 
 from __future__ import annotations

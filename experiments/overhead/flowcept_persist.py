@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.overhead.cpu import report, tree_cpu_s
@@ -26,6 +25,7 @@ from experiments.overhead.workload import BEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _WARM_UP = 1_000
 _START_TIMEOUT_S = 10

@@ -4,9 +4,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types contracts docs coverage lock clean
+.PHONY: help setup demo test check format lint types contracts docs coverage bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,11 +50,24 @@ coverage: $(READY) ## run the tests and show which lines they do not reach
 
 check: lint types contracts test ## all that CI checks
 
-lock: $(READY) ## write requirements.lock anew from pyproject.toml
+$(PEERS)/.ready: experiments/overhead/requirements.lock
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+bench: $(READY) $(PEERS)/.ready ## measure overhead and queries beside the peers (FlowCept needs redis-server)
+	$(BIN)/python experiments/overhead/benchmark.py --peers $(PEERS)/bin/python
+
+lock: $(READY) ## write requirements.lock, and that of the benchmark's peers, anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--upgrade --output-file requirements.lock
+	$(BIN)/python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+		print(*p['optional-dependencies']['bench'], sep='\n')" | \
+	$(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command "make lock" --upgrade \
+		--output-file experiments/overhead/requirements.lock
 
 clean: ## remove what the commands made, results excepted
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov

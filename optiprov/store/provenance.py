@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optiprov.errors import MetricError
-from optiprov.store.query import Compiled, Compiler, Filter, read_attributes
+from optiprov.store.attributes import read_attributes
+from optiprov.store.query import Compiled, Compiler, Filter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,17 +11,18 @@ from __future__ import annotations
 import datetime
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from optiprov.errors import QueryError
 from optiprov.records import Status
+from optiprov.store.attributes import DatasetAttribute, ItemSource
 from optiprov.store.backend import quote_name
 from optiprov.store.conditions import OPERATORS, Literal
+from optiprov.store.narrowing import NARROWED_TASKS, Candidates, Narrowing
 
 Filter = Mapping[str, Any]
-Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 _TASK = (
     "task_id",
@@ -62,6 +63,7 @@ _KINDS = {
     ("run", "pid"): "integer",
     ("trial", "value"): "double",
 }
+_SAID_AT_BEGIN = {"dataflow", "trial_id", "study", "campaign", "agent", "host", "pid", "started_at"}
 _SIDES = ("used", "generated")
 _ARITHMETIC = {"integer", "double", "boolean"}
 _STATUSES = (Status.RUNNING, *Status.ENDS)
@@ -75,34 +77,6 @@ class Compiled:
     parameters: list[Any] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class DatasetAttribute:
-    """Where the values of an attribute are."""
-
-    dataset: str
-    dataset_key: int
-    name: str
-    column: str
-    kind: str
-    sides: frozenset[str]
-
-
-def read_attributes(fetch: Fetch) -> list[DatasetAttribute]:
-    """Read from the store which attributes its datasets have, and which side of tasks they are on."""
-    sides: dict[int, set[str]] = {}
-    for key, role in fetch("SELECT DISTINCT dataset_key, role FROM prov.dataset_use", ()):
-        sides.setdefault(key, set()).add(role)
-    rows = fetch(
-        "SELECT d.dataset, a.dataset_key, a.attribute, a.position, a.type FROM prov.attribute a"
-        " JOIN prov.dataset d ON d.dataset_key = a.dataset_key ORDER BY a.dataset_key, a.position",
-        (),
-    )
-    return [
-        DatasetAttribute(dataset, key, name, f"a{position}", kind, frozenset(sides.get(key, ())))
-        for dataset, key, name, position, kind in rows
-    ]
-
-
 class Compiler:
     """Compiles one query against the attributes that a store has.
 
@@ -113,8 +87,7 @@ class Compiler:
     def __init__(self, attributes: Iterable[DatasetAttribute]) -> None:
         self._attributes = list(attributes)
         self._fields: dict[str, str] = {}
-        self._joined: dict[tuple[str, int], str] = {}  # (side, dataset) to the alias of its items
-        self._parameters: list[Any] = []
+        self._joined: dict[tuple[str, int], ItemSource] = {}  # by side and dataset
 
     def compile(
         self,
@@ -137,19 +110,23 @@ class Compiler:
         plain = groups if aggregates else shown
         selected = [f"{self._field(name)} AS {quote_name(name)}" for name in plain]
         selected += [f"{sql} AS {quote_name(name)}" for name, sql in aggregates.items()]
-        condition = self._filter(where or {})
+        parameters: list[Any] = []
+        condition = self._filter(where or {}, parameters)
+        candidates = Narrowing(self._attributes_of, self._compare_column, _cast).candidates(where or {})
         order = [
             self._sort(name, direction, groups, aggregates)
             for name, direction in _pairs(sort, "a sort", "(field, direction)")
         ]
-        sql = f"SELECT {', '.join(selected)} FROM {self._from()} WHERE {condition}"
+        sql = f"SELECT {', '.join(selected)} FROM {self._from(candidates)} WHERE {condition}"
         if groups:
             sql += " GROUP BY " + ", ".join(self._field(name) for name in groups)
         if order:
             sql += " ORDER BY " + ", ".join(order)
         if limit is not None:
             sql += f" LIMIT {_limit(limit)}"
-        return Compiled(sql, self._parameters)
+        if candidates is None:
+            return Compiled(sql, parameters)
+        return Compiled(candidates.tables + sql, candidates.parameters + parameters)
 
     def _default_projection(self) -> list[str]:
         names = ["trial_id", "task_id", "transformation", "status"]
@@ -177,9 +154,7 @@ class Compiler:
         found = self._find(group, rest)
         if not found:
             raise QueryError(self._unknown(name))
-        columns = [f"{self._alias(group, a.dataset_key)}.{a.column}" for a in found]
-        if len({a.kind for a in found}) > 1 and not {a.kind for a in found} <= _ARITHMETIC:
-            columns = [f"CAST({column} AS VARCHAR)" for column in columns]
+        columns = [_cast(f"{self._alias(group, a)}.{a.column}", found) for a in found]
         return columns[0] if len(columns) == 1 else f"COALESCE({', '.join(columns)})"
 
     def _find(self, side: str, rest: str) -> list[DatasetAttribute]:
@@ -187,8 +162,13 @@ class Compiler:
         named = [a for a in here if a.name == rest]
         return named or [a for a in here if f"{a.dataset}.{a.name}" == rest]
 
-    def _alias(self, side: str, dataset_key: int) -> str:
-        return self._joined.setdefault((side, dataset_key), f"{side}_{dataset_key}")
+    def _attributes_of(self, name: str) -> tuple[str, list[DatasetAttribute]]:
+        side, _, rest = _ALIASES.get(name, name).partition(".")
+        return side, self._find(side, rest)
+
+    def _alias(self, side: str, attribute: DatasetAttribute) -> str:
+        self._joined.setdefault((side, attribute.dataset_key), ItemSource.of(side, attribute))
+        return f"{side}_{attribute.dataset_key}"
 
     def _unknown(self, name: str) -> str:
         groups = {side: self._attribute_names(side) for side in _SIDES} | FIELDS
@@ -215,7 +195,7 @@ class Compiler:
             return kinds.pop()
         return None if kinds <= _ARITHMETIC else "text"
 
-    def _filter(self, where: Any) -> str:
+    def _filter(self, where: Any, parameters: list[Any]) -> str:
         if not isinstance(where, Mapping):
             raise QueryError(f"a filter is a mapping of fields to conditions, got {where!r}")
         parts = []
@@ -223,30 +203,37 @@ class Compiler:
             if name in ("$and", "$or"):
                 if not isinstance(condition, (list, tuple)):
                     raise QueryError(f"{name} takes a list of filters, got {condition!r}")
-                joined = f" {name[1:].upper()} ".join(f"({self._filter(part)})" for part in condition)
+                joined = f" {name[1:].upper()} ".join(
+                    f"({self._filter(part, parameters)})" for part in condition
+                )
                 parts.append(f"({joined})" if joined else "TRUE")
             elif name == "$not":
-                parts.append(f"NOT ({self._filter(condition)})")
+                parts.append(f"NOT ({self._filter(condition, parameters)})")
             elif str(name).startswith("$"):
                 raise QueryError(
                     f"unknown operator {name!r}; there are $and, $or, $not, {', '.join(_OPERATORS)}"
                 )
             else:
-                parts.append(self._condition(name, condition))
+                parts.append(self._condition(name, condition, parameters))
         return " AND ".join(parts) or "TRUE"
 
-    def _condition(self, name: str, condition: Any) -> str:
+    def _condition(self, name: str, condition: Any, parameters: list[Any]) -> str:
         if not isinstance(condition, Mapping):
             condition = {"$eq": condition}
-        compared = (self._compare(name, operator, value) for operator, value in condition.items())
+        column = self._field(name)
+        compared = (
+            self._compare_column(name, column, operator, value, parameters)
+            for operator, value in condition.items()
+        )
         return " AND ".join(compared) or "TRUE"
 
-    def _compare(self, name: str, operator: str, value: Any) -> str:
-        column = self._field(name)
+    def _compare_column(
+        self, name: str, column: str, operator: str, value: Any, parameters: list[Any]
+    ) -> str:
         if operator == "$exists":
             return f"{column} IS {'NOT ' if value else ''}NULL"
         if operator == "$not":
-            return f"NOT ({self._condition(name, value)})"
+            return f"NOT ({self._condition(name, value, parameters)})"
         if operator == "$in":
             if not isinstance(value, (list, tuple, set, frozenset)):
                 raise QueryError(f"$in takes a list of values, got {value!r}")
@@ -254,7 +241,7 @@ class Compiler:
             for one in values:
                 self._check_type(name, one)
                 self._check_status(name, one)
-            self._parameters += values
+            parameters += values
             return f"{column} IN ({', '.join('?' * len(values))})" if values else "FALSE"
         if operator not in OPERATORS:
             raise QueryError(f"unknown operator {operator!r}; there are {', '.join(_OPERATORS)}")
@@ -266,7 +253,7 @@ class Compiler:
         self._check_type(name, value)
         if operator in ("$eq", "$ne"):
             self._check_status(name, value)
-        self._parameters.append(value)
+        parameters.append(value)
         return f"{column} {'<>' if operator == '$ne' else OPERATORS[operator].upper()} ?"
 
     def _read(self, name: str, value: Any) -> Any:
@@ -309,16 +296,41 @@ class Compiler:
             )
         return f"{column} {_DIRECTIONS[direction]} NULLS LAST"
 
-    def _from(self) -> str:
-        joined = "prov.task t LEFT JOIN prov.run r ON r.run_id = t.run_id"
-        if any(column.startswith("i.") for column in self._fields.values()):
+    def _from(self, candidates: Candidates | None) -> str:
+        joined = "prov.task t" if candidates is None else f"({NARROWED_TASKS}) t"
+        columns = [column for column in self._fields.values() if column.startswith(("r.", "i."))]
+        if columns:
+            needed = {column[2:] for column in columns if column.startswith("r.")}
+            joined += f" LEFT JOIN {_runs(needed)} r ON r.run_id = t.run_id"
+        if any(column.startswith("i.") for column in columns):
             joined += " LEFT JOIN prov.trial i ON i.trial_id = r.trial_id AND i.study = r.study"
-        for (side, key), alias in self._joined.items():
+        for (side, key), source in self._joined.items():
+            alias = f"{side}_{key}"
+            # What the engine infers from the join, it does not infer through the edges.
+            wanted = (
+                f" WHERE {source.task} IN (SELECT task FROM narrowed)"
+                if candidates is not None and source.task.startswith("e.")
+                else ""
+            )
             joined += (
-                f" LEFT JOIN (SELECT e.task AS by_task, d.* FROM prov.{side} e"
-                f" JOIN dataset.d{key} d ON d.item = e.item) {alias} ON {alias}.by_task = t.task"
+                f" LEFT JOIN (SELECT {source.task} AS by_task, d.* FROM {source.tables}{wanted}) {alias}"
+                f" ON {alias}.by_task = t.task"
             )
         return joined
+
+
+def _runs(needed: set[str]) -> str:
+    """Return the runs; where it suffices, from their begins alone, which spares what tells their ends."""
+    if not needed - {"run_id"} <= _SAID_AT_BEGIN:
+        return "prov.run"
+    columns = ", ".join(f"min({name}) AS {name}" for name in sorted(_SAID_AT_BEGIN))
+    return f"(SELECT run_id, {columns} FROM prov.run_begin GROUP BY run_id)"
+
+
+def _cast(column: str, namesakes: Sequence[DatasetAttribute]) -> str:
+    """Return a column as it is compared: as text, where attributes of this name are of unlike types."""
+    kinds = {attribute.kind for attribute in namesakes}
+    return f"CAST({column} AS VARCHAR)" if len(kinds) > 1 and not kinds <= _ARITHMETIC else column
 
 
 def _hint(name: str, groups: Mapping[str, Sequence[str]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from optiprov.capture.client import get_client
 from optiprov.records import Item
@@ -30,8 +30,6 @@ class Data:
         id: the id of an item that exists, to refer to it; by default a new one.
     """
 
-    _is_values: ClassVar[bool] = True
-
     def __init__(
         self,
         dataset: Union[str, int],
@@ -47,6 +45,8 @@ class Data:
         self.attributes: Dict[str, Any] = dict(attributes) if attributes else {}
         self._id: Union[str, Tuple[str, int], None] = id  # a tuple stands for `<client>:<number>`
         self.is_new = id is None or bool(self.attributes)  # its values are still to be emitted
+        # Values and no more: no file, derived from nothing, its id still to be given.
+        self.is_plain = id is None and not self.derivations
 
     @property
     def id(self) -> str:
@@ -54,6 +54,7 @@ class Data:
         if self._id is None:
             client = get_client()
             self._id = (client.id, client.new_item_number())
+            self.is_plain = False
         return self._id if isinstance(self._id, str) else "{}:{}".format(*self._id)
 
     def _file(self) -> Optional[Dict[str, Any]]:
@@ -68,16 +69,11 @@ class Data:
         attributes = {str(name): value for name, value in self.attributes.items()}
         return Item(self.id, self.dataset, self.dataflow_id, sources, attributes, self._file())
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is values and no more: no file, derived from nothing, its id still to be given."""
-        return self._id is None and not self.derivations and self._is_values
-
     def to_row(self, row: List[Any], client: Client) -> ItemTuple:
         """Give a plain item its id, and append its number and values to a row."""
         number = client.new_item_number()
         self._id = (client.id, number)
-        self.is_new = False
+        self.is_new = self.is_plain = False
         attributes = self.attributes
         row.append(number)
         row += attributes.values()
@@ -93,13 +89,12 @@ class File(Data):
         id: the id of a file version that exists, to refer to it.
     """
 
-    _is_values = False
-
     def __init__(
         self, path: Union[str, os.PathLike[str]], role: Optional[str] = None, id: Optional[str] = None
     ) -> None:
         super().__init__(role or "file", "", (), None, id=id)
         self.path = os.path.abspath(path)
+        self.is_plain = False
         self.role = role
 
     def _file(self) -> Optional[Dict[str, Any]]:

@@ -22,7 +22,7 @@ from optiprov.wire import (
 
 _MAX_BATCH_RECORDS = 1000
 _MAX_BATCH_BYTES = 512 << 10
-_MAX_UNACKNOWLEDGED = 8 * _MAX_BATCH_RECORDS
+_MAX_UNACKNOWLEDGED = 40 * _MAX_BATCH_RECORDS
 _COALESCE_S = 0.002  # records that come this close go together
 _IDLE_S = 0.5
 _RESEND_AFTER_S = 3.0  # without progress of the mark
@@ -167,6 +167,8 @@ class Publisher:
             if self._spool.next - len(records) == self._state.acked + 1:
                 self._last_progress = time.monotonic()
             self._publish(first, records)
+            if self._state.head - self._spool.next < _MAX_BATCH_RECORDS:
+                return  # what is being emitted now goes together a moment later
 
     def _say_alive(self, following: int) -> None:
         """Publish a batch without records where there was none for a while."""

@@ -63,7 +63,7 @@ class Task:
             self._sample(run.sampler, "begin")
         started_us = now_us() if self._started_at is None else _microseconds(self._started_at)
         client, _ = run.counted()
-        items = to_list(data)
+        items = data if type(data) is list else to_list(data)
         row: List[Any] = [self._row_id, started_us, self.dependencies]
         shapes = rows_of(items, row, client)
         if shapes is not None:
@@ -96,7 +96,7 @@ class Task:
         run = self.workflow
         ended_us = now_us() if self._ended_at is None else _microseconds(self._ended_at)
         client, _ = run.counted()
-        items = to_list(data)
+        items = data if type(data) is list else to_list(data)
         row: List[Any] = [self._row_id, ended_us]
         shapes = rows_of(items, row, client) if error is None else None
         if shapes is not None:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from optiprov.wire import Batch
 
 _MAX_WAITING_BYTES = 128 << 20
+_IS_LOAD_RECORDS = 2_000  # in one take
+_GATHER_S = 0.02
 _OVERHEAD_BYTES = 64  # of the objects that a record is, beside its bytes
 
 
@@ -47,7 +49,10 @@ class Intake:
         self._waiting.put(None)
 
     def take(self, max_records: int, timeout_s: float) -> list[Batch | Unreadable]:
-        """Return what has arrived, as much as one commit should hold; wait a moment where nothing has."""
+        """Return what has arrived, as much as one commit should hold; wait a moment where nothing has.
+
+        Under load it waits for more: a commit costs the same for a few records as for some thousands.
+        """
         taken: list[Batch | Unreadable] = []
         records = size = 0
         try:
@@ -59,7 +64,7 @@ class Intake:
                 records += len(message.records) if isinstance(message, Batch) else 1
                 if records >= max_records:
                     break
-                entry = self._waiting.get_nowait()
+                entry = self._waiting.get(timeout=_GATHER_S if records >= _IS_LOAD_RECORDS else 0)
         except queue.Empty:
             pass
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _WATCH_S = 0.5
+_COLLECT_AFTER_ALLOCATIONS = 100_000
 _SHUTDOWN_S = 3
 
 
@@ -147,6 +149,7 @@ class Service:
         Raises:
             WorkError: the service ended by itself, since nothing more can be stored.
         """
+        _collect_rarely()
         app: ASGIApp = make_app(self._store, self._commits, self.health)
         if self._token is not None:
             app = BearerToken(app, self._token)
@@ -200,6 +203,11 @@ class Service:
                     self._embedded.restart()
                 except (OSError, RuntimeError) as error:
                     _log.warning("the broker does not start: %s", error)
+
+
+def _collect_rarely() -> None:
+    """Have the garbage collector look less often: the lists of a batch are many, and none is in a circle."""
+    gc.set_threshold(_COLLECT_AFTER_ALLOCATIONS, 20, 20)
 
 
 @contextmanager

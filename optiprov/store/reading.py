@@ -41,16 +41,17 @@ class Reading:
         place = self._place
         self._place += len(payloads)
         parsed = parse_records(payloads)
-        numbers = {row[0] for row in parsed if type(row) is list and row and type(row[0]) is int}
-        groups = {number: self._group(batch, number) for number in numbers}
-        for index, row in enumerate(parsed):
-            group = groups.get(row[0]) if type(row) is list and row and type(row[0]) is int else None
+        numbers = [row[0] if type(row) is list and row and type(row[0]) is int else None for row in parsed]
+        for number in dict.fromkeys(numbers):
+            indexes = [index for index, one in enumerate(numbers) if one == number]
+            group = None if number is None else self._group(batch, number)
             if group is not None:
-                group.rows.append(row)
-                group.sequences.append(first + index)
-                group.places.append(place + index)
-            else:
-                self._add_record(row, batch.header, first + index, place + index, payloads[index])
+                group.rows += [parsed[index] for index in indexes]
+                group.sequences += [first + index for index in indexes]
+                group.places += [place + index for index in indexes]
+                continue
+            for index in indexes:
+                self._add_record(parsed[index], batch.header, first + index, place + index, payloads[index])
 
     def finish(self) -> None:
         """Turn the rows of shapes into columns."""

@@ -23,7 +23,7 @@ class Task:
     """One execution of a transformation, from `begin()` to `end()`, or as a `with` block.
 
     Args:
-        id: unique in its run, an int or text.
+        id: unique among the tasks of its transformation in a run, an int or text.
         workflow: the run it belongs to.
         transformation_id: name of the transformation, an int or text.
         dependencies: ids of tasks, or `Task` objects, that this one waited for.

@@ -5,6 +5,7 @@ import pytest
 from optiprov.errors import SpecificationError
 from optiprov.store.spec_file import read_spec_file
 from optiprov.store.specification import DataflowSpecification
+from tests.docs.pages import DOCS, blocks
 
 GOOD = """\
 dataflow: digits
@@ -68,6 +69,18 @@ def test_file_is_a_specification_that_a_store_takes(write, store):
     assert DataflowSpecification.read(read_spec_file(write(GOOD)), "c", None).attributes["images"] == {
         "path": "FILE"
     }
+
+
+def test_example_of_the_documentation_is_right(write):
+    """And it is what the page says: four attributes in this order."""
+    (text,) = (text for language, _, text in blocks(DOCS / "provenance.md") if language == "yaml")
+    specification = read_spec_file(write(text))
+    assert [name for name, _ in specification.datasets["training_input"]] == [
+        "kernel_size",
+        "num_kernels",
+        "strides",
+        "optimizer",
+    ]
 
 
 PROBLEMS = [

@@ -81,6 +81,27 @@ def test_dependency_that_tells_the_transformation_is_on_that_ones_task_only(stor
     assert store.rows(DEPENDENCIES) == [("3", "1")]
 
 
+def test_one_id_in_two_transformations_is_two_tasks(store):
+    """As ProvLight's and DfAnalyzer's users give them; a dependency by id alone is on both."""
+    store.commit(begin("1", transformation="left"), begin("1", transformation="right"))
+    store.commit(end("1", transformation="right", status=Status.FAILED), begin("2", depends_on=["1"]))
+    by_transformation = "SELECT transformation, status FROM prov.task WHERE task_id = '1' ORDER BY 1"
+    assert store.rows(by_transformation) == [("left", "running"), ("right", "failed")]
+    assert store.rows(DEPENDENCIES) == [("2", "1"), ("2", "1")]
+
+
+def test_what_begins_or_ends_twice_counts_once_and_is_told(store):
+    """The first counts, whoever sends the others."""
+    store.commit(begin("1"), end("1"), begin("1"))
+    store.commit(end("1", status=Status.FAILED), client="other")
+    assert store.rows(TASKS) == [("1", "finished", None)]
+    reasons = store.rows("SELECT reason FROM prov.rejected ORDER BY reason")
+    assert reasons == [
+        ("task 1 of train in run r has begun already",),
+        ("task 1 of train in run r has ended already",),
+    ]
+
+
 def _records():
     """Return the records of a run of two clients."""
     made = item("mid", item_id="mid", x=[1.5])

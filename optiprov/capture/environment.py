@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from optiprov.capture.client import Client
 
 
+_DELAY_S = 0.05  # the application goes first: its thread would wait for ours, which imports
+
+
 class EnvironmentCapture:
     """Gathers the environment of a client's process in a thread, and emits it as one record."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="optiprov-environment", daemon=True)
 
     def start(self) -> None:
@@ -29,10 +33,12 @@ class EnvironmentCapture:
 
     def wait(self, timeout_s: float) -> None:
         """Wait until it is emitted."""
+        self._wanted.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        self._wanted.wait(_DELAY_S)
         try:
             with importing():
                 import subprocess  # noqa: F401 - what follows needs it, where no fork waits any more

@@ -9,12 +9,11 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
-from optiprov.capture.settings import Settings
-from optiprov.errors import OptiprovError
+from optiprov.cli.findings import Finding, look_at_client, look_at_mosquitto, look_at_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,14 +33,6 @@ _MIN_FREE_BYTES = 1 << 30
 _DEFAULT_PORTS = {1883: "MQTT, optiprov serve --mqtt-port", 22000: "HTTP, optiprov serve --http-port"}
 
 
-class Finding(NamedTuple):
-    """One thing that was looked at: "ok", "note" or "missing", what it is, and what to do about it."""
-
-    state: str
-    subject: str
-    detail: str
-
-
 @click.command(
     epilog="""\b
 Examples:
@@ -54,9 +45,13 @@ Examples:
 def command(store: str | None) -> None:
     """Show what this machine has, and what is missing and how to get it.
 
+    Beside versions, ports, isolation and disks: whether the broker that the environment names takes a
+    session, what waits in the spool and since when, and whether the store or the service answers.
+
     The exit status is 1 where something is missing without which an optimization does not run.
     """
-    findings = [*_versions(), *_ports(), *_broker(), *_isolation(), *_disk(), *_store(store)]
+    findings = [*_versions(), *_ports(), *look_at_client(), *look_at_mosquitto()]
+    findings += [*_isolation(), *_disk(), *look_at_store(store)]
     width = max(len(finding.subject) for finding in findings)
     for state, subject, detail in findings:
         lines = detail.splitlines() or [""]
@@ -94,27 +89,6 @@ def _ports() -> Iterator[Finding]:
                 yield Finding("ok", f"port {port}", f"free ({use})")
 
 
-def _broker() -> Iterator[Finding]:
-    try:
-        settings = Settings.from_environment()
-    except OptiprovError as error:
-        yield Finding("missing", "broker", str(error))
-        return
-    if settings.broker is None:
-        detail = "none set; an optimization starts its own, a program run by hand needs PROVLIGHT_SERVER_URL"
-        yield Finding("ok", "broker", detail)
-    else:
-        address = settings.broker
-        try:
-            socket.create_connection((address.host, address.port), timeout=2).close()
-            yield Finding("ok", "broker", f"{address.url} answers")
-        except OSError as error:
-            why = error.strerror or error
-            detail = f"{address.url} does not answer ({why}): start `optiprov serve`, or unset it"
-            yield Finding("missing", "broker", detail)
-    yield Finding("ok", "spool", str(settings.spool))
-
-
 def _isolation() -> Iterator[Finding]:
     from optiprov.deploy import isolation_note
 
@@ -133,17 +107,3 @@ def _disk() -> Iterator[Finding]:
         yield Finding(
             "ok" if is_enough else "missing", subject, detail if is_enough else f"{detail}; free some"
         )
-
-
-def _store(store: str | None) -> Iterator[Finding]:
-    if store is None:
-        yield Finding("ok", "store", "none named (--store, OPTIPROV_STORE); a study makes its own")
-        return
-    from optiprov.store import connect
-
-    try:
-        runs = len(connect(store).runs())
-    except OptiprovError as error:
-        yield Finding("missing", "store", str(error))
-    else:
-        yield Finding("ok", "store", f"{store}: {runs} run{'' if runs == 1 else 's'}")

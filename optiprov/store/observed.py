@@ -61,7 +61,10 @@ def _property(name: str, kind: str, value: Any) -> Any:
         return json.dumps(value)
     if not isinstance(value, _TYPES[kind]) or (kind == "integer" and isinstance(value, bool)):
         raise ValueError(f"the environment's {name} is of type {kind}, got {value!r}")
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        raise ValueError(f"the environment's {name} has 64 bits, got {value!r}")
     return value
 
 
+_INT64 = 2**63
 _TYPES = {"text": str, "integer": int, "boolean": bool}

@@ -1,11 +1,17 @@
 """`optiprov doctor`."""
 
+import contextlib
+import json
+import os
+import shutil
 import socket
+import subprocess
+import time
 from importlib import metadata
 
 import pytest
 
-from optiprov.cli import doctor
+from optiprov.cli import doctor, findings
 
 
 @pytest.fixture
@@ -53,13 +59,115 @@ def test_doctor_exits_1_when_the_broker_does_not_answer(optiprov, monkeypatch, c
     assert f"mqtt://127.0.0.1:{closed_port} does not answer" in detail
 
 
-def test_doctor_exits_0_when_the_broker_answers(optiprov, monkeypatch):
-    """It is enough that something listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setenv("PROVLIGHT_SERVER_URL", f"127.0.0.1:{server.getsockname()[1]}")
-        status, output, _ = optiprov("doctor")
+def test_doctor_exits_0_when_the_broker_answers(optiprov, monkeypatch, shared_service):
+    """A session is opened with it, as a client does."""
+    monkeypatch.setenv("PROVLIGHT_SERVER_URL", shared_service.mqtt)
+    status, output, _ = optiprov("doctor", "--store", shared_service.http)
     assert status == 0
-    assert state_of(output, "broker")[1].endswith("answers")
+    assert state_of(output, "broker") == ("ok", f"{shared_service.mqtt} answers")
+    assert state_of(output, "store") == ("ok", f"{shared_service.http}: 0 runs")
+
+
+def test_doctor_exits_1_when_what_answers_is_no_broker(optiprov, monkeypatch):
+    """Something listens and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("OPTIPROV_BROKER", f"127.0.0.1:{server.getsockname()[1]}")
+        status, output, _ = optiprov("doctor")
+    assert status == 1
+    assert "gives no answer of an MQTT broker" in state_of(output, "broker")[1]
+
+
+def test_doctor_exits_1_when_the_broker_refuses_the_user(optiprov, monkeypatch, tmp_path):
+    """A mosquitto that wants a password; what it says is shown, the password is not."""
+    mosquitto = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
+    if mosquitto is None:
+        pytest.skip("no mosquitto here: apt install mosquitto")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    (tmp_path / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\n")
+    with subprocess.Popen(
+        [mosquitto, "-c", tmp_path / "mosquitto.conf"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as broker:
+        wait_until_listening(port)
+        monkeypatch.setenv("OPTIPROV_BROKER", f"mqtt://edge:pa55word@127.0.0.1:{port}")
+        status, output, _ = optiprov("doctor")
+        broker.terminate()
+    assert status == 1
+    assert "refuses the session: Not authorized" in state_of(output, "broker")[1]
+    assert "pa55word" not in output
+
+
+def wait_until_listening(port):
+    """Wait until something listens on a port."""
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        time.sleep(0.05)
+    pytest.fail(f"nothing listens on port {port}")
+
+
+def test_doctor_tells_what_waits_in_the_spool(optiprov, monkeypatch, run_python, start_python, tmp_path):
+    """Of ended programs, since when, and how to send it; of running ones, that it is on its way."""
+    monkeypatch.setenv("OPTIPROV_SPOOL", str(tmp_path / "spool"))
+    status, output, _ = optiprov("doctor")
+    assert (status, state_of(output, "spool")) == (
+        0,
+        ("ok", f"{tmp_path}/spool: 0.0 MiB on disk, nothing waits"),
+    )
+    running = start_python(
+        "from optiprov import Workflow; Workflow('f').begin(); print(1, flush=True); input()"
+    )
+    running.stdout.readline()
+    status, output, _ = optiprov("doctor")
+    assert status == 0
+    assert state_of(output, "spool")[0] == "ok"
+    assert "1 record of 1 running client on their way" in state_of(output, "spool")[1]
+    run_python("from optiprov import Workflow\nwith Workflow('f'): pass")
+    (ended,) = [path for path in (tmp_path / "spool").iterdir() if not is_of(path, running.pid)]
+    os.utime(ended / "client.json", (0, time.time() - 7300))
+    status, output, _ = optiprov("doctor")
+    assert status == 0
+    state, detail = state_of(output, "spool")
+    assert state == "note"
+    assert detail.endswith("2 records of 1 ended client wait, the oldest since 2 hours")
+    assert f"send them: optiprov spool send {tmp_path}/spool --broker URL" in output
+
+
+def is_of(spool, pid):
+    """Whether a client's spool is that of a process."""
+    return json.loads((spool / "client.json").read_text())["pid"] == pid
+
+
+def test_doctor_exits_1_when_the_spool_cannot_be_made(optiprov, monkeypatch, tmp_path):
+    """A file is where the directory should be."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OPTIPROV_SPOOL", str(tmp_path / "file" / "spool"))
+    status, output, _ = optiprov("doctor")
+    assert status == 1
+    assert "cannot be written; set OPTIPROV_SPOOL" in state_of(output, "spool")[1]
+
+
+def test_doctor_tells_of_mosquitto(optiprov, monkeypatch, tmp_path):
+    """Its version and where it is; without one, what does instead."""
+    (tmp_path / "mosquitto").write_text("#!/bin/sh\necho mosquitto version 2.9.9\n")
+    (tmp_path / "mosquitto").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert state_of(optiprov("doctor")[1], "mosquitto") == ("ok", f"2.9.9 ({tmp_path}/mosquitto)")
+    (tmp_path / "mosquitto").unlink()
+    monkeypatch.setattr(findings, "_SYSTEM_PROGRAMS", str(tmp_path))
+    assert "apt install mosquitto" in state_of(optiprov("doctor")[1], "mosquitto")[1]
+
+
+def test_doctor_exits_1_when_monetdb_does_not_answer(optiprov, closed_port):
+    """The server is named, its password is not."""
+    url = f"monetdb://monetdb:pa55word@127.0.0.1:{closed_port}/db"
+    status, output, _ = optiprov("doctor", "--store", url)
+    assert status == 1
+    state, detail = state_of(output, "store")
+    assert state == "missing"
+    assert detail.startswith(f"monetdb://***@127.0.0.1:{closed_port}/db does not answer (Connection refused)")
+    assert "pa55word" not in output
 
 
 def test_doctor_tells_how_to_get_a_package_that_is_missing(optiprov, monkeypatch):

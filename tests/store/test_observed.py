@@ -72,6 +72,11 @@ def test_environment_is_that_of_all_runs_of_its_client(store):
         (sample("a", "end", x="many"), "the metric m.x is a number, got 'many'"),
         (sample("a", "end", x=True), "the metric m.x is a number, got True"),
         (environment(cpu_count="four"), "the environment's cpu_count is of type integer, got 'four'"),
+        (
+            environment(memory_bytes=2**63),
+            "the environment's memory_bytes has 64 bits, got 9223372036854775808",
+        ),
+        (sample("a", "end", x=10**400), "int too large to convert to float"),
         (environment(is_modified="no"), "the environment's is_modified is of type boolean, got 'no'"),
     ],
 )

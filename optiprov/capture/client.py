@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, List, Optional
 
@@ -173,6 +174,7 @@ def get_client() -> Client:
             if _client is None:
                 _client = Client(_settings())
                 atexit.register(_close_at_exit)
+                _close_at_end_of_child()
                 _flush_on_sigterm()
                 _send_leftovers(_client.settings)
     return _client
@@ -206,6 +208,13 @@ def _close_at_exit() -> None:
     client, _client = _client, None  # what others' exit handlers emit later gets a client of its own
     if client is not None:
         client.close()
+
+
+def _close_at_end_of_child() -> None:
+    """Close in a child of multiprocessing too: it ends by `os._exit`, which skips atexit."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, _close_at_exit, exitpriority=0)
 
 
 def _flush_on_sigterm() -> None:

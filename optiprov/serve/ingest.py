@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 MAX_LANES = SHARDS
 _MAX_COMMIT_RECORDS = 40_000
+_MAX_COMMIT_BYTES = 8 << 20
 _CONNECT_TIMEOUT_S = 10.0
 _RETRY_S = 1.0
 _POLL_S = 0.5
@@ -130,7 +131,7 @@ class Ingest:
     def _run(self) -> None:
         try:
             while True:
-                messages = self._intake.take(_MAX_COMMIT_RECORDS, _POLL_S)
+                messages = self._intake.take(_MAX_COMMIT_RECORDS, _MAX_COMMIT_BYTES, _POLL_S)
                 if messages:
                     self._commit(messages)
                 elif self._stopping.is_set():

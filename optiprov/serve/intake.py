@@ -48,7 +48,7 @@ class Intake:
         """Let a `take` that waits return at once."""
         self._waiting.put(None)
 
-    def take(self, max_records: int, timeout_s: float) -> list[Batch | Unreadable]:
+    def take(self, max_records: int, max_bytes: int, timeout_s: float) -> list[Batch | Unreadable]:
         """Return what has arrived, as much as one commit should hold; wait a moment where nothing has.
 
         Under load it waits for more: a commit costs the same for a few records as for some thousands.
@@ -62,7 +62,7 @@ class Intake:
                 taken.append(message)
                 size += message_bytes
                 records += len(message.records) if isinstance(message, Batch) else 1
-                if records >= max_records:
+                if records >= max_records or size >= max_bytes:
                     break
                 entry = self._waiting.get(timeout=_GATHER_S if records >= _IS_LOAD_RECORDS else 0)
         except queue.Empty:

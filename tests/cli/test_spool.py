@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from optiprov import connect
 from tests.serve.emitters import EMIT
 
@@ -32,6 +34,18 @@ def test_send_delivers_what_ended_programs_left(run_python, start_service, tmp_p
     assert "16 records of 2 clients sent" in output
     assert connect(service.store).runs()["status"].tolist() == ["finished", "finished"]
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_copied_directory_and_its_original_are_stored_once(run_python, start_service, tmp_path, optiprov):
+    """A spool of another machine is sent from a copy; the original, sent later, adds nothing."""
+    run_python(EMIT, "a", 3, 0)
+    shutil.copytree(tmp_path / "spool", tmp_path / "media" / "copy")
+    service = start_service()
+    for directory in (tmp_path / "media" / "copy", tmp_path / "spool"):
+        status, output, _ = optiprov("spool", "send", directory, "--broker", service.mqtt)
+        assert (status, "8 records of 1 clients sent" in output) == (0, True)
+    assert len(connect(service.store).sql("SELECT * FROM step_input")) == 3
+    assert len(connect(service.store).runs()) == 1
 
 
 def test_send_without_a_broker_that_answers_exits_with_1_and_keeps_all(run_python, tmp_path, optiprov):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Iterable, List, Optional, Type, Union
 
 from optiprov.capture.data import Data, keep_new, listed, rows_of, to_list
 from optiprov.capture.warnings import warn
-from optiprov.records import Status, TaskBegin, TaskEnd, now_us
+from optiprov.records import Status, TaskBegin, TaskEnd, now_us, qualify_dependency
 from optiprov.wire import BEGIN, END
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class Task:
         self.workflow = workflow
         self.transformation = str(transformation_id)
         given = dependencies if type(dependencies) is list else listed(dependencies)
-        self.dependencies = [one.id if isinstance(one, Task) else str(one) for one in given]
+        self.dependencies = [
+            qualify_dependency(one.transformation, one.id) if isinstance(one, Task) else str(one) for one in given
+        ]
         self._started_at = started_at
         self._ended_at = ended_at
         self._host = host

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Iterable, List, Optional, Type, Union
 
 from optiprov.capture.data import Data, keep_new, listed, rows_of, to_list
 from optiprov.capture.warnings import warn
-from optiprov.records import Status, TaskBegin, TaskEnd, now_us, qualify_dependency
+from optiprov.records import Status, TaskBegin, TaskEnd, Telemetry, now_us, qualify_dependency
 from optiprov.wire import BEGIN, END
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class Task:
         self.transformation = str(transformation_id)
         given = dependencies if type(dependencies) is list else listed(dependencies)
         self.dependencies = [
-            qualify_dependency(one.transformation, one.id) if isinstance(one, Task) else str(one) for one in given
+            qualify_dependency(one.transformation, one.id) if isinstance(one, Task) else str(one)
+            for one in given
         ]
         self._started_at = started_at
         self._ended_at = ended_at
@@ -121,9 +122,9 @@ class Task:
     def _sample(self, sampler: Sampler, moment: str) -> None:
         """Sample outside of the task's time; what happened elsewhere or earlier has no sample here."""
         if self._started_at is None and self._ended_at is None and self._host is None:
-            from optiprov.capture.telemetry import emit_sample
-
-            emit_sample(sampler, self.workflow, self.id, self.transformation, moment)
+            run, sampled_us = self.workflow, now_us()
+            metrics = dict(sampler.sample())
+            run.emit(Telemetry(run.run_id, self.id, self.transformation, moment, sampled_us, metrics))
 
     def __enter__(self) -> Task:
         self.begin()

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Optional
 
 from optiprov.capture.warnings import warn
-from optiprov.records import Telemetry, now_us
 
 if TYPE_CHECKING:
-    from optiprov.capture.workflow import Workflow
     from optiprov.telemetry.resources import Asked
     from optiprov.telemetry.sampler import Sampler
 
@@ -25,9 +23,3 @@ def make_sampler(asked: Asked) -> Optional[Sampler]:
     except InputError as error:
         warn("no telemetry is recorded: %s", error)
         return None
-
-
-def emit_sample(sampler: Sampler, run: Workflow, task_id: str, transformation: str, moment: str) -> None:
-    """Sample now, and emit it as a record of the run."""
-    sampled_us = now_us()
-    run.emit(Telemetry(run.run_id, task_id, transformation, moment, sampled_us, dict(sampler.sample())))

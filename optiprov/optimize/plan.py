@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from optiprov.optimize.progress import Progress
+from optiprov.optimize.trial import Objective
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from optiprov.optimize.optimization import Optimization
     from optiprov.optimize.space import SearchSpace
 
 INTERRUPTED = "the study was interrupted"
@@ -35,6 +35,28 @@ class StudyOptions:
     progress: Callable[[], Progress] = Progress
 
 
+class Planned(Objective, Protocol):
+    """What a study needs of an `Optimization`: what each trial runs, and what its constructor was told.
+
+    Attributes:
+        source: the file of the user's class, or None.
+        source_dir: its directory; names a study that has no name.
+        options: what the command line says.
+
+    The others are the constructor's arguments.
+    """
+
+    source: Path | None
+    source_dir: Path
+    scenario_dir: Path
+    artifacts_dir: Path | None
+    store: str | None
+    name: str | None
+    seed: int | None
+    duration_s: float
+    options: StudyOptions
+
+
 @dataclass(frozen=True)
 class StudyPlan:
     """One search.
@@ -50,7 +72,7 @@ class StudyPlan:
         max_concurrent: how many trials run at a time.
     """
 
-    optimization: Optimization
+    optimization: Planned
     space: SearchSpace
     metric: str
     mode: str

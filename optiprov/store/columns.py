@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from optiprov.records import base_key
 from optiprov.records.identity import LAST_SHIFT, MIX, STRIDE
-from optiprov.store.rows import DatasetRow, ordinal
+from optiprov.store.items import ItemColumns, ordinal
 from optiprov.store.values import clean_text
 from optiprov.wire import END
 
@@ -46,58 +46,6 @@ class Group:
     rows: list[list[Any]] = field(default_factory=list)
     sequences: list[int] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
-
-
-@dataclass
-class ItemColumns:
-    """Data items of one dataset on their way into its table: fixed columns, and values by attribute.
-
-    Attributes:
-        numbers: the numbers that their client gave them.
-        task_numbers: the ids of the tasks that use or generate them.
-        item: their keys, 63 bits.
-        task: the keys of those tasks.
-        ordinal: their places in the commit.
-        values: the values of each attribute as they arrived, one an item.
-    """
-
-    dataflow: str
-    dataset: str
-    run_id: str
-    transformation: str
-    role: str
-    client: str
-    sequences: list[int]
-    numbers: list[int]
-    task_numbers: npt.NDArray[np.int64]
-    item: npt.NDArray[np.int64]
-    task: npt.NDArray[np.int64]
-    ordinal: npt.NDArray[np.int64]
-    values: dict[str, tuple[Any, ...]]
-
-    def to_rows(self) -> list[DatasetRow]:
-        """Return the items one by one."""
-        names = list(self.values)
-        each = zip(*self.values.values(), strict=True) if names else ((),) * len(self.numbers)
-        places = zip(
-            *(
-                self.sequences,
-                self.numbers,
-                self.task_numbers.tolist(),
-                self.item.tolist(),
-                self.task.tolist(),
-            ),
-            *(self.ordinal.tolist(), each),
-            strict=True,
-        )
-        return [
-            DatasetRow(
-                *(self.dataflow, self.dataset, item, f"{self.client}:{number}", self.run_id, task),
-                *(self.transformation, self.role, dict(zip(names, values, strict=True))),
-                *((self.client, sequence), str(task_number), ordinal),
-            )
-            for sequence, number, task_number, item, task, ordinal, values in places
-        ]
 
 
 @dataclass

@@ -16,8 +16,8 @@ from optiprov.store.values import clean_text, convert, kind_of, widen
 if TYPE_CHECKING:
     from optiprov.store.backend import Kind
     from optiprov.store.catalog import Catalog, Dataset
-    from optiprov.store.columns import ItemColumns
-    from optiprov.store.rows import DatasetRow, Rows
+    from optiprov.store.items import DatasetRow, ItemColumns
+    from optiprov.store.rows import Rows
 
 _TypedRow = tuple["DatasetRow", dict[str, Any]]  # a row, and its values by name
 

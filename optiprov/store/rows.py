@@ -6,12 +6,13 @@ import datetime
 import json
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from optiprov import records
 from optiprov.store.backend import to_arrow
+from optiprov.store.items import DatasetRow, ItemColumns, ordinal
 from optiprov.store.observed import environment_rows, telemetry_rows
 from optiprov.store.schema import TABLES
 from optiprov.store.specification import DataflowSpecification
@@ -21,27 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from optiprov.store.backend import Kind
-    from optiprov.store.columns import ItemColumns
     from optiprov.wire import Header
 
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - the store's timestamps are UTC without a zone
-
-
-class DatasetRow(NamedTuple):
-    """A data item's values, as they arrived, on their way into a dataset's table."""
-
-    dataflow: str
-    dataset: str
-    item: int
-    item_id: str
-    run_id: str
-    task: int
-    transformation: str
-    role: str
-    attributes: dict[str, Any] | None
-    source: tuple[str, int]
-    task_id: str
-    ordinal: int
 
 
 @dataclass(frozen=True)
@@ -312,11 +295,6 @@ _ADD: dict[type, Callable[[Rows, Any, Header, int], None]] = {
     records.Environment: _environment,
     records.Lost: _lost,
 }
-
-
-def ordinal(place: Any, item: int) -> Any:
-    """Return where a data item is within its commit, from its record's place and its own in that record."""
-    return (place << 20) + item
 
 
 def timestamp(microseconds: int) -> datetime.datetime:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from optiprov.store.backend import Backend
     from optiprov.store.catalog import Catalog, Dataset
-    from optiprov.store.rows import DatasetRow, Rows
+    from optiprov.store.items import DatasetRow
+    from optiprov.store.rows import Rows
     from optiprov.store.specification import DataflowSpecification
 
 

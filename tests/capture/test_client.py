@@ -16,7 +16,7 @@ import optiprov
 from optiprov.capture import Client, Data, File, Settings, Task, Workflow, send_leftovers, spool_heads
 from optiprov.capture import client as client_module
 from optiprov.capture.spool import SpoolReader
-from optiprov.records import Annotation, Lost, RunBegin, RunEnd, TaskBegin, TaskEnd
+from optiprov.records import Annotation, Lost, RunBegin, RunEnd, TaskBegin, TaskEnd, qualify_dependency
 from optiprov.wire import BrokerAddress, decode_record, expand
 from optiprov.wire.shape import decode_shapes
 
@@ -90,7 +90,7 @@ wf.end()
     assert (begin.task_id, begin.transformation, begin.dependencies) == ("71", "0", [])
     assert begin.used[0].attributes == {"lr": [0.1]}
     assert end.generated[0].derived_from == [begin.used[0].item_id]
-    assert second.dependencies == ["71"]
+    assert second.dependencies == [qualify_dependency("0", "71")]
     assert second.used[0].item_id == end.generated[0].item_id
     assert isinstance(last, RunEnd)
     assert last.record_count == 6

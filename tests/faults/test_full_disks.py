@@ -89,23 +89,26 @@ def test_killed_with_a_full_spool_is_counted_by_who_sends_it(tiny_filesystem, st
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "filler_bytes", "said"),
+    ("room_bytes", "ballast_bytes", "filler_bytes", "count", "said"),
     [
-        pytest.param(14 * MEGABYTE, 2000, "the store takes records again", id="log"),
-        pytest.param(100 * MEGABYTE, 8000, "the store has been opened again", id="checkpoint"),
+        pytest.param(10 * MEGABYTE, 30 * MEGABYTE, 2000, 2700, "the store takes records again", id="log"),
+        pytest.param(
+            80 * MEGABYTE, 150 * MEGABYTE, 16_000, 2300, "the store has been opened again", id="checkpoint"
+        ),
     ],
 )
-def test_full_store_goes_on_once_there_is_room(tiny_filesystem, start_system, size_bytes, filler_bytes, said):
+def test_full_store_goes_on_once_there_is_room(
+    tiny_filesystem, start_system, room_bytes, ballast_bytes, filler_bytes, count, said
+):
     """The service stays, acknowledges nothing meanwhile, and stores each record once.
 
     Where the log of the database finds no room, the next commit can succeed; where a checkpoint finds none,
     DuckDB refuses everything until the database is opened again.
     """
-    disk = tiny_filesystem(size_bytes)
+    disk = tiny_filesystem(room_bytes + ballast_bytes)
     system = start_system(filler_bytes=filler_bytes, store=disk.directory / "p.duckdb", inside=disk.inside)
-    disk.fill(filler_bytes // 2000 * 4 * MEGABYTE)
+    disk.fill(ballast_bytes)
     pid = system.service.process.pid
-    count = 4500 if size_bytes > 20 * MEGABYTE else 2700
     system.start_emitter(count, 0.01, OPTIPROV_FLUSH_TIMEOUT_S="100")
     wait_for_log(system, "nothing is acknowledged until the store takes records again")
     time.sleep(1.5)  # at least one more attempt fails

@@ -19,7 +19,7 @@ from typing import Any
 
 import optiprov
 from experiments.overhead.plan import MEASUREMENTS, Measurement
-from experiments.overhead.table import rows_of, write_results, write_table
+from experiments.overhead.table import cite, rows_of, write_results, write_table
 
 _FOLDER = Path(__file__).parent
 _ROOT = _FOLDER.parents[1]
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small: shows that it works, and no figures")
     parser.add_argument("--peers", type=Path, help="the Python in whose environment the peers are")
     parser.add_argument("--only", nargs="*", help="names of measurements; the others are not run")
-    parser.add_argument("--out", type=Path, help="where to write; by default results/overhead, unless quick")
+    parser.add_argument("--out", type=Path, help="where to write; by default results/overhead and docs")
     options = parser.parse_args()
     if options.peers is not None and not options.peers.exists():
         parser.error(f"--peers: there is no {options.peers}; `make bench` makes it")
@@ -43,9 +43,11 @@ def main() -> None:
         runs = run_all(options.only, options.peers, stores, is_quick=options.quick)
     machine["load at the end"] = _load()
     rows = rows_of(runs)
-    out = options.out or (None if options.quick else _ROOT / "results" / "overhead")
-    if out is not None:
-        write_results(out, rows, runs, machine)
+    if options.out is not None:
+        write_results(options.out, rows, runs, machine)
+    elif not options.quick:
+        write_results(_ROOT / "results" / "overhead", rows, runs, machine)
+        cite(_ROOT / "docs" / "performance.md", write_table(rows, machine))
     sys.stdout.write(write_table(rows, machine))
 
 

@@ -132,6 +132,21 @@ def write_results(
     plot(rows, directory / "overhead.png")
 
 
+_FROM, _TO = "<!-- the table of make bench -->", "<!-- its end -->"
+
+
+def cite(page: Path, text: str) -> None:
+    """Put a table in the place of the one in a page, between the comments that mark it."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(_FROM)
+    after = rest.partition(_TO)[2]
+    page.write_text(f"{before}{_FROM}\n\n{text}\n{_TO}{after}", encoding="utf-8")
+
+
+def cited(page: Path) -> str:
+    """Return the table in a page."""
+    return page.read_text(encoding="utf-8").partition(_FROM)[2].partition(_TO)[0].strip() + "\n"
+
+
 def plot(rows: Sequence[Row], path: Path) -> None:
     """Draw optiprov's figures beside their peers' and their bars, on a logarithmic scale."""
     import matplotlib as mpl

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.overhead.plan import LINES, MEASUREMENTS, Figure, Line
-from experiments.overhead.table import Row, Spread, rows_of, write_results, write_table
+from experiments.overhead.table import Row, Spread, cite, cited, rows_of, write_results, write_table
 
 ROOT = Path(__file__).parents[2]
 BENCHMARK = ROOT / "experiments" / "overhead" / "benchmark.py"
@@ -67,6 +67,22 @@ def test_every_line_refers_to_a_measurement():
     names = {one.name for one in MEASUREMENTS}
     figures = [figure for line in LINES for figure in (line.own, line.peer) if figure]
     assert {figure.measurement for figure in figures} <= names
+
+
+def test_documentation_cites_the_table_as_it_was_measured():
+    """The page has what the last `make bench` wrote to results/overhead."""
+    table = (ROOT / "results" / "overhead" / "table.md").read_text()
+    assert cited(ROOT / "docs" / "performance.md") == table
+
+
+def test_table_in_a_page_is_replaced(tmp_path):
+    """What stands around it stays."""
+    page = tmp_path / "page.md"
+    page.write_text("# Before\n\n<!-- the table of make bench -->\nold\n<!-- its end -->\n\nAfter\n")
+    cite(page, "| new |\n")
+    assert cited(page) == "| new |\n"
+    assert page.read_text().startswith("# Before\n")
+    assert page.read_text().endswith("<!-- its end -->\n\nAfter\n")
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from optiprov.errors import StoreError
 if TYPE_CHECKING:
     from optiprov.store.backend import Backend, Kind
 
-VERSION = 1
+VERSION = 2
 
 TABLES: dict[str, dict[str, Kind]] = {
     # who sent what
@@ -320,7 +320,11 @@ def _create_all(backend: Backend) -> None:
         backend.execute(f"CREATE VIEW prov.{view} AS {query}")
 
 
-_MIGRATIONS = [_create_all]
+def _add_listing(backend: Backend) -> None:
+    backend.execute(f"CREATE VIEW prov.listing AS {backend.listing}")
+
+
+_MIGRATIONS = [_create_all, _add_listing]
 """Step n takes a store from version n to version n + 1."""
 
 
@@ -344,8 +348,6 @@ def migrate(backend: Backend) -> None:
 
 
 def _version(backend: Backend) -> int:
-    known = backend.rows(
-        "SELECT 1 FROM information_schema.tables"
-        " WHERE table_schema = 'prov' AND table_name = 'schema_version'"
-    )
-    return int(backend.rows("SELECT max(version) FROM prov.schema_version")[0][0]) if known else 0
+    if not backend.has_table("prov", "schema_version"):
+        return 0
+    return int(backend.rows("SELECT max(version) FROM prov.schema_version")[0][0])

@@ -108,7 +108,7 @@ def test_names_that_differ_in_case_only_do_not_collide(store):
     }
     assert store.rows('SELECT "X", x_2 FROM f."Out"') == [(1, 2)]
     assert store.rows("SELECT x FROM f.out_2") == [(3,)]
-    assert store.rows("SELECT x FROM f.out_3") == [(4,)]
+    assert store.rows('SELECT x FROM "F".out_3') == [(4,)]
 
 
 def test_dataset_of_two_dataflows_is_scoped(store):
@@ -118,9 +118,8 @@ def test_dataset_of_two_dataflows_is_scoped(store):
     store.commit(end("b", item(dataflow="g", y=2)))
     assert store.rows("SELECT x FROM f.out") == [(1,)]
     assert store.rows("SELECT y FROM g.out") == [(2,)]
-    assert "out" not in {
-        name for (name,) in store.rows("SELECT view_name FROM duckdb_views() WHERE schema_name='main'")
-    }
+    listed = """SELECT DISTINCT "view" FROM prov.listing WHERE "schema" = 'main'"""
+    assert "out" not in {name for (name,) in store.rows(listed)}
 
 
 def test_views_join_as_dfanalyzers_users_write_it(store):

@@ -57,9 +57,6 @@ class Backend(ABC):
     def sql_type(self, kind: Kind) -> str:
         """Return the engine's name of a type."""
 
-    def interrupt(self) -> None:  # noqa: B027 - an engine whose queries end by themselves has nothing to do
-        """Interrupt the queries that run, and refuse others: the store is about to be closed."""
-
     @abstractmethod
     def has_table(self, schema: str, table: str) -> bool:
         """Return whether there is a table or view of this name."""

@@ -74,6 +74,21 @@ def store_file(path: Path) -> Path:
     return inside
 
 
+def owner_of(store: StoreUrl) -> RemoteProvenance | None:
+    """Return the service that owns a file or a database; None where none answers.
+
+    Raises:
+        StoreError: no MonetDB answers, or it does not let us in.
+    """
+    if store.kind == "monetdb":
+        from optiprov.store.monetdb.owner import owning_service as owner_of_database
+
+        return owner_of_database(store.monetdb)
+    from optiprov.store.remote import owning_service as owner_of_file
+
+    return owner_of_file(store.path)
+
+
 class MonetDBProvenance(Provenance):
     """The provenance in a MonetDB database, which serves any number of readers beside the one service.
 

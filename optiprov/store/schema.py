@@ -14,7 +14,7 @@ from optiprov.errors import StoreError
 if TYPE_CHECKING:
     from optiprov.store.backend import Backend, Kind
 
-VERSION = 2
+VERSION = 1
 
 TABLES: dict[str, dict[str, Kind]] = {
     # who sent what
@@ -318,13 +318,10 @@ def _create_all(backend: Backend) -> None:
         backend.execute(f"CREATE TABLE prov.{table} ({defined})")
     for view, query in VIEWS.items():
         backend.execute(f"CREATE VIEW prov.{view} AS {query}")
-
-
-def _add_listing(backend: Backend) -> None:
     backend.execute(f"CREATE VIEW prov.listing AS {backend.listing}")
 
 
-_MIGRATIONS = [_create_all, _add_listing]
+_MIGRATIONS = [_create_all]
 """Step n takes a store from version n to version n + 1."""
 
 

@@ -112,6 +112,15 @@ class MonetDBAddress(NamedTuple):
         return f"MonetDBAddress({self.url!r})"
 
 
+def without_password(text: str) -> str:
+    """Return a store's address as it may be shown.
+
+    >>> without_password("monetdb://ana:secret@db.example/provenance")
+    'monetdb://ana@db.example:50000/provenance'
+    """
+    return MonetDBAddress.parse(text).url if text.startswith("monetdb:") else text
+
+
 def service_file(store: Path) -> Path:
     """Return the file beside a store in which the service that owns it writes its addresses."""
     return store.with_name(store.name + ".service.json")

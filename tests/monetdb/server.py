@@ -25,7 +25,7 @@ USER = PASSWORD = "monetdb"  # noqa: S105 - what every new database of MonetDB h
 _READY_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 20
 _CLOSE_TIMEOUT_S = 5
-_PR_SET_PDEATHSIG = 1
+_STOPS = {signal.SIGTERM, signal.SIGINT}
 
 
 class _MapiServer(ctypes.Structure):
@@ -53,8 +53,6 @@ def _libraries():
 
 def serve(directory, port, ready):
     """Serve the database in a directory until SIGTERM or SIGINT; `ready` is called when it is."""
-    stops = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before the engine starts its threads
     libraries = _libraries()
     embedded, server = libraries["libmonetdbe"], libraries["libmonetdb5"]
 
@@ -79,7 +77,7 @@ def serve(directory, port, ready):
     call("msab_registerStarted")
     call("msab_marchScenario", b"sql")
     ready()
-    signal.sigwait(stops)
+    signal.sigwait(_STOPS)
     closing = threading.Timer(
         _CLOSE_TIMEOUT_S, os._exit, (0,)
     )  # clients may hold it up; what is committed is kept
@@ -87,6 +85,11 @@ def serve(directory, port, ready):
     closing.start()
     embedded.monetdbe_close(database)
     os._exit(0)
+
+
+def _stop_with_parent():
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class MonetDBServer:
@@ -122,7 +125,7 @@ class MonetDBServer:
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
                 [*command, "--with-parent"],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # it is closed when we are gone, however that comes
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -162,14 +165,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, help="of the database; its name is the database's name")
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
-    parser.add_argument("--with-parent", action="store_true", help="end when the parent process ends")
+    parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
     arguments = parser.parse_args()
     if os.environ.get("LD_PRELOAD") != str(engine.PRELOADED):
         engine.fetch()
         environment = {**os.environ, "LD_PRELOAD": str(engine.PRELOADED)}
         os.execve(sys.executable, [sys.executable, "-m", "tests.monetdb.server", *sys.argv[1:]], environment)  # noqa: S606
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)  # before there is any other thread
     if arguments.with_parent:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
     directory, port = arguments.directory.absolute(), arguments.port or free_port()
     answers = os.dup(1)
     os.dup2(2, 1)  # what the engine prints is for the log

@@ -45,7 +45,7 @@ def types(store):
 
 def values(store, attribute, dataset="out"):
     """Return the values of an attribute in the dataset's view."""
-    sql = f"SELECT {quote_name(attribute)} FROM {quote_name(dataset)}"  # noqa: S608 - quoted
+    sql = f"SELECT {quote_name(attribute)} FROM {quote_name(dataset)}"
     return [value for (value,) in store.rows(sql)]
 
 
@@ -94,7 +94,7 @@ def test_any_name_works_for_attribute_dataset_dataflow_and_transformation(store,
         c for a, c in store.rows("SELECT attribute, view_column FROM prov.attribute") if a != "plain"
     ]
     (dataset,) = (d for (d,) in store.rows("SELECT dataset FROM prov.dataset"))
-    sql = f"SELECT {quote_name(column)}, plain FROM {quote_name(dataset)}"  # noqa: S608 - quoted
+    sql = f"SELECT {quote_name(column)}, plain FROM {quote_name(dataset)}"
     assert store.rows(sql) == [(1, 2)]
     assert store.rows("SELECT count(*) FROM prov.run") == [(1,)]
 

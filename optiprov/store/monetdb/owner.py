@@ -12,13 +12,19 @@ import contextlib
 import math
 import os
 import platform
+import time
 import uuid
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optiprov.errors import QueryError, StoreError
+from optiprov.errors import OptiprovError, QueryError, StoreError
 from optiprov.store.monetdb.dialect import literal
 from optiprov.store.monetdb.session import SCHEMA, Conflict, ConnectionLost, Session
+from optiprov.store.remote import RemoteProvenance
+
+if TYPE_CHECKING:
+    from optiprov.store.url import MonetDBAddress
 
 _PREPARE = (
     "CREATE SCHEMA IF NOT EXISTS prov",
@@ -36,6 +42,8 @@ _PREPARE = (
             + CAST((EXTRACT(SECOND FROM later) - EXTRACT(SECOND FROM earlier)) * 1000000 AS BIGINT)
         END; END""",
 )
+_DEATH_S = 2.0  # how long MonetDB may take to notice that a client has been killed
+_LOOK_S = 0.1
 _LOGIN = "(SELECT login FROM sys.sessions WHERE sessionid = sys.current_sessionid())"
 
 
@@ -105,6 +113,11 @@ class Ownership:
 
     def _check_free(self) -> None:
         row = _living_owner(self.session)
+        deadline = time.monotonic() + _DEATH_S
+        while row is not None and row[0] != self._owner and time.monotonic() < deadline:
+            self.session.rollback()
+            time.sleep(_LOOK_S)
+            row = _living_owner(self.session)
         if row is not None and row[0] != self._owner:
             _, http, host, pid = row
             where = f"the service {http} owns it" if http else "a service owns it"
@@ -157,8 +170,28 @@ def _living_owner(session: Session) -> tuple[str, str | None, str, int] | None:
     return (rows[0][0], rows[0][1], rows[0][2], rows[0][3]) if rows else None
 
 
-def owner_address(session: Session) -> str | None:
-    """Return the HTTP address of the service that owns the database; None where nobody does."""
-    owner = _living_owner(session)
-    session.rollback()
-    return owner[1] if owner else None
+def owning_service(address: MonetDBAddress) -> RemoteProvenance | None:
+    """Return the service that owns a database; None where there is none, or it does not answer from here.
+
+    Raises:
+        StoreError: no server answers, or it does not let us in.
+    """
+    session = Session(address)
+    try:
+        known = session.rows(
+            "SELECT 1 FROM sys.tables t JOIN sys.schemas s ON s.id = t.schema_id"
+            " WHERE s.name = 'prov' AND t.name = 'owner'"
+        )
+        owner = _living_owner(session) if known else None
+    finally:
+        session.close()
+    if owner is None or owner[1] is None:
+        return None
+    service = RemoteProvenance(owner[1])
+    try:
+        if service.health().get("store") == address.url:
+            return service
+    except OptiprovError:
+        pass  # it is about to start or to end, or listens on another host's loopback
+    service.close()
+    return None

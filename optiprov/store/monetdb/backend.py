@@ -75,10 +75,10 @@ class MonetDBBackend(Backend):
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append rows by COPY INTO; those with infinite values, which that cannot read, by INSERT."""
         finite, infinite = part_infinite(rows)
-        target = _target(table, tuple(rows.column_names))
+        target, columns = _target(table, tuple(rows.column_names))
         for part in parts(finite) if len(finite) else ():
             copy = (
-                f"COPY {len(part)} RECORDS INTO {target} FROM 'rows' ON CLIENT"
+                f"COPY {len(part)} RECORDS INTO {target} {columns} FROM 'rows' {columns} ON CLIENT"
                 rf" USING DELIMITERS E'\t', E'\n' NULL AS r'{NULL}'"
             )
             self._writing.do(partial(Session.upload, text=copy, files={"rows": copy_text(part)}))
@@ -87,7 +87,7 @@ class MonetDBBackend(Backend):
                 f"({', '.join(map(literal, row.values()))})"
                 for row in infinite.slice(start, _ROWS_AT_ONCE).to_pylist()
             )
-            self._writing.do(partial(Session.run, text=f"INSERT INTO {target} VALUES {values}"))
+            self._writing.do(partial(Session.run, text=f"INSERT INTO {target} {columns} VALUES {values}"))
 
     @property
     def _writing(self) -> Transactions:
@@ -132,22 +132,25 @@ class MonetDBBackend(Backend):
         return bool(self.rows(_TABLE_EXISTS, (schema, table)))
 
     def change_type(self, table: str, column: str, kind: Kind) -> None:
-        """Give a column another type: a new one in its place, since MonetDB changes none.
+        """Give a column another type, by making the table anew: MonetDB changes no types.
 
-        The views that show it are dropped for that, and made again as they were.
+        (Nor does it survive, in 11.41, that a column is added and dropped in one transaction.) The views
+        that show the table are dropped for that, and made again as they were.
         """
         schema, _, name = table.partition(".")
         here = self._ownership.session  # which sees what the transaction has changed so far
         views = here.rows(translate(_VIEWS_OF, (schema, name)).text)
         for view_schema, view, _ in views:
             self.execute(f"DROP VIEW {quote_name(view_schema)}.{quote_name(view)}")
-        wider = f"{column}_wider"
-        is_boolean = here.rows(translate(_TYPE_OF, (schema, name, column)).text) == [("boolean",)]
-        value = f"CAST({column} AS INTEGER)" if is_boolean else column
-        self.execute(f"ALTER TABLE {table} ADD COLUMN {wider} {_TYPES[kind]}")
-        self.execute(f"UPDATE {table} SET {wider} = CAST({value} AS {_TYPES[kind]})")
-        self.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        self.execute(f"ALTER TABLE {table} RENAME COLUMN {wider} TO {column}")
+        listed = []
+        for other, present in here.rows(translate(_COLUMNS_OF, (schema, name)).text):
+            quoted = quote_name(other)
+            value = f"CAST({quoted} AS INTEGER)" if present == "boolean" else quoted
+            wider = f"CAST({value} AS {_TYPES[kind]}) AS {quoted}"
+            listed.append(wider if other == column else quoted)
+        self.execute(f"CREATE TABLE {table}_wider AS SELECT {', '.join(listed)} FROM {table}")
+        self.execute(f"DROP TABLE {table}")
+        self.execute(f"ALTER TABLE {table}_wider RENAME TO {name}")
         for _, _, query in views:
             self._writing.do(partial(Session.run, text=query))
 
@@ -166,8 +169,8 @@ def _check_provenance(session: Session) -> None:
 
 
 @cache
-def _target(table: str, columns: tuple[str, ...]) -> str:
-    return translate(f"{table} ({', '.join(map(quote_name, columns))})").text
+def _target(table: str, columns: tuple[str, ...]) -> tuple[str, str]:
+    return translate(table).text, translate(f"({', '.join(map(quote_name, columns))})").text
 
 
 _TABLE_EXISTS = """
@@ -179,9 +182,9 @@ _VIEWS_OF = """
     JOIN sys.tables v ON v.id = d.depend_id AND v.query IS NOT NULL
     JOIN sys.schemas vs ON vs.id = v.schema_id
     WHERE s.name = ? AND t.name = ?"""
-_TYPE_OF = """
-    SELECT c.type FROM sys.columns c JOIN sys.tables t ON t.id = c.table_id
-    JOIN sys.schemas s ON s.id = t.schema_id WHERE s.name = ? AND t.name = ? AND c.name = ?"""
+_COLUMNS_OF = """
+    SELECT c.name, c.type FROM sys.columns c JOIN sys.tables t ON t.id = c.table_id
+    JOIN sys.schemas s ON s.id = t.schema_id WHERE s.name = ? AND t.name = ? ORDER BY c.number"""
 _LISTING = """
     SELECT s.name AS "schema", t.name AS "view", c.name AS "column",
            CASE c.type WHEN 'bigint' THEN 'integer' WHEN 'int' THEN 'integer' WHEN 'clob' THEN 'text'

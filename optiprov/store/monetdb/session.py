@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pymonetdb
 from pymonetdb.filetransfer import Uploader
+from pymonetdb.sql import pythonize
+from pymonetdb.sql.cursors import Cursor
 
 from optiprov.errors import QueryError, StoreError
 
@@ -25,9 +27,12 @@ SCHEMA = "main"
 """The schema of the views that users name without one."""
 _CONNECT_TIMEOUT_S = 5
 _ROWS_AT_ONCE = 10_000
-_CONFLICT = re.compile(r"^4000[01]!|conflict|name conflicts", re.IGNORECASE)
+_CONFLICT = re.compile(
+    r"^4000[01]!|conflict|(update|delete|append|insert) failed$", re.IGNORECASE | re.MULTILINE
+)
 _INTERRUPTED = re.compile(r"^HYT00!")
 _TROUBLE = re.compile(r"^(HY|25005|08)|GDK reported|could not allocate|disk|too many", re.IGNORECASE)
+_STARTING = "Scenario not initialized"
 _STATE = re.compile(r"^[0-9A-Z]{5}!")
 
 
@@ -68,6 +73,8 @@ class Session:
                 f"{address.url}: no MonetDB answers: {error}. Start it, or give another --store."
             ) from error
         except pymonetdb.Error as error:
+            if _STARTING in str(error):
+                raise ConnectionLost(f"{address.url}: MonetDB is about to start. Try again.") from error
             raise StoreError(
                 f"{address.url}: MonetDB does not let us in: {_words(error)}."
                 " Check user, password and database: monetdb://user:password@host:port/database."
@@ -97,7 +104,7 @@ class Session:
     def fetch(self, text: str, written: Mapping[str, str] | None = None) -> pa.Table:
         """Run a query and return its rows; `written` has names to give back to its columns."""
         with self._mapped_errors():
-            cursor = self._connection.cursor()
+            cursor = _Cursor(self._connection)
             cursor.execute(text)
             columns = [
                 (_column_name(one.name, written or {}), one.type_code) for one in cursor.description or ()
@@ -139,6 +146,8 @@ class Session:
 
     @contextlib.contextmanager
     def _mapped_errors(self) -> Any:
+        if self._connection.mapi is None:
+            raise ConnectionLost(f"{self.address.url}: the connection is lost")
         try:
             yield
         except (OSError, EOFError) as error:
@@ -171,6 +180,39 @@ class _Uploads(Uploader):  # type: ignore[misc]  # pymonetdb is not typed throug
             upload.send_error("there is no such upload")
         else:
             upload.binary_writer().write(self.files[filename])
+
+
+class _Cursor(Cursor):  # type: ignore[misc]  # pymonetdb is not typed throughout
+    """A cursor that reads texts as they were written.
+
+    The server escapes the bytes of what cannot be printed one by one; pymonetdb takes each for a character.
+    """
+
+    def _parse_tuple(self, line: str) -> tuple[Any, ...]:
+        cells = line[1:-1].split(",\t")
+        return tuple(
+            _unescaped(cell)
+            if cell[:1] == '"'
+            else None
+            if cell == "NULL"
+            else pythonize.convert(cell, column.type_code)
+            for cell, column in zip(map(str.strip, cells), self.description, strict=True)
+        )
+
+
+def _unescaped(cell: str) -> str:
+    if "\\" not in cell:
+        return cell[1:-1]
+    return _ESCAPE.sub(_escaped_byte, cell[1:-1].encode()).decode()
+
+
+def _escaped_byte(escape: re.Match[bytes]) -> bytes:
+    code = escape[1]
+    return bytes([int(code, 8)]) if len(code) == 3 else _LETTERS.get(code, code)
+
+
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
+_LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"f": b"\f"}
 
 
 def _words(error: Exception) -> str:

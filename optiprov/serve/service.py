@@ -26,13 +26,14 @@ from optiprov.serve.credentials import BrokerUser, Certificate, check_certificat
 from optiprov.serve.http import make_app
 from optiprov.serve.ingest import Ingest
 from optiprov.serve.owned_store import OwnedStore
-from optiprov.store import StoreUrl
 from optiprov.wire import BrokerAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from starlette.types import ASGIApp
+
+    from optiprov.store import StoreUrl
 
 _log = logging.getLogger(__name__)
 _WATCH_S = 0.5

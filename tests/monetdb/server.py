@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.monetdb import engine
 
-USER = PASSWORD = "monetdb"  # noqa: S105 - what every new database of MonetDB has
+USER = PASSWORD = "monetdb"  # what every new database of MonetDB has
 _READY_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 20
 _CLOSE_TIMEOUT_S = 5

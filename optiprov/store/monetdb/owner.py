@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optiprov.errors import OptiprovError, QueryError, StoreError
+from optiprov.errors import CredentialsError, OptiprovError, QueryError, StoreError
 from optiprov.store.monetdb.dialect import literal
 from optiprov.store.monetdb.session import SCHEMA, Conflict, ConnectionLost, Session
 from optiprov.store.remote import RemoteProvenance
@@ -191,6 +191,8 @@ def owning_service(address: MonetDBAddress) -> RemoteProvenance | None:
     try:
         if service.health().get("store") == address.url:
             return service
+    except CredentialsError:
+        return service  # its answers will say what is missing
     except OptiprovError:
         pass  # it is about to start or to end, or listens on another host's loopback
     service.close()

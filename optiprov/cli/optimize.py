@@ -15,7 +15,8 @@ from optiprov.optimize.ray_session import configure_environment
 Examples:
   optiprov optimize experiments/digits/optimization.py
   optiprov optimize tuning.py:Tuning --num-samples 60 --seed 1 --name first
-  optiprov optimize tuning.py --store http://127.0.0.1:22000"""
+  optiprov optimize tuning.py --store http://127.0.0.1:22000
+  optiprov optimize tuning.py --store monetdb://monetdb:monetdb@127.0.0.1:50000/provenance"""
 )
 @click.argument("target", metavar="FILE[:CLASS]")
 @click.option(

@@ -15,6 +15,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 Examples:
   optiprov serve --store duckdb:results/provenance.duckdb
   optiprov serve --store provenance.duckdb --mqtt-port 0 --http-port 0
+  optiprov serve --store monetdb://monetdb:monetdb@127.0.0.1:50000/provenance
   optiprov serve --store provenance.duckdb --broker mqtt://127.0.0.1:1883/site-a
   optiprov serve --store provenance.duckdb --host 0.0.0.0 --broker-users users --token-file token"""
 )
@@ -24,7 +25,7 @@ Examples:
     envvar="OPTIPROV_STORE",
     default="provenance.duckdb",
     show_default=True,
-    help="The DuckDB file that the service owns; made where it is absent.",
+    help="The DuckDB file that the service owns, made where it is absent, or a MonetDB database.",
 )
 @click.option(
     "--broker",

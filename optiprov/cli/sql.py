@@ -18,18 +18,8 @@ _SHOWN_TABLES = (
     *("annotation", "rejected", "lost"),
 )
 _COLUMNS = """
-    SELECT table_schema AS "schema", table_name AS "view", column_name AS "column", data_type AS type
-    FROM information_schema.columns
-    WHERE table_catalog = current_catalog() AND table_schema NOT IN ('dataset', 'main', 'information_schema')
-    ORDER BY table_schema, table_name, ordinal_position"""
-_KINDS = {
-    "BIGINT": "integer",
-    "INTEGER": "integer",
-    "DOUBLE": "double",
-    "BOOLEAN": "boolean",
-    "VARCHAR": "text",
-    "TIMESTAMP": "timestamp",
-}
+    SELECT "schema", "view", "column", type FROM prov.listing WHERE "schema" NOT IN ('dataset', 'main')
+    ORDER BY "schema", "view", position"""
 
 
 @click.command(
@@ -63,7 +53,6 @@ def _tables(provenance: Provenance) -> pd.DataFrame:
     import pandas as pd
 
     found = provenance.sql(_COLUMNS)
-    found["type"] = found["type"].map(lambda name: _KINDS.get(name, name))
     views = found[found["schema"] != "prov"]
     ours = found[(found["schema"] == "prov") & found["view"].isin(_SHOWN_TABLES)]
     ours = ours.assign(place=ours["view"].map(_SHOWN_TABLES.index)).sort_values("place", kind="stable")

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from optiprov.store.url import without_password
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -76,7 +78,7 @@ def tell_what_is_missing(provenance: Provenance, store: str | None) -> None:
     noun = "record" if rejected + lost == 1 else "records"
     if words:
         table = "rejected" if rejected else "lost"
-        option = f"--store {shlex.quote(store)} " if store else ""
+        option = f"--store {shlex.quote(without_password(store))} " if store else ""
         click.echo(
             f"Not in this store: {words} {noun}. See: optiprov sql {option}"
             f'"SELECT * FROM prov.{table}"{" (and prov.lost)" if rejected and lost else ""}',

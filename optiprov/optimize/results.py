@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from optiprov.analyze import plots
 from optiprov.store import Provenance, StoreUrl, connect
 from optiprov.store.conditions import write_condition
+from optiprov.store.url import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,6 +73,8 @@ class StudyResult:
     @property
     def store_name(self) -> str:
         """The store as `--store` takes it: a path from here where it is a file below, otherwise its URL."""
+        if self.store.startswith("monetdb:"):
+            return without_password(self.store)
         try:
             return str(StoreUrl.parse(self.store).path.relative_to(Path.cwd()))
         except ValueError:

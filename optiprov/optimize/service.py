@@ -13,8 +13,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from optiprov.errors import ServiceUnavailable, UrlError, WorkError
-from optiprov.store.remote import RemoteProvenance, owning_service
-from optiprov.store.url import StoreUrl
+from optiprov.store.connection import owner_of
+from optiprov.store.remote import RemoteProvenance
+from optiprov.store.url import ENVIRONMENT_VARIABLE, StoreUrl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ class ServiceProcess:
     """A provenance service in a process of its own, started again on the same ports should it die.
 
     Args:
-        store: the DuckDB file that it owns.
+        store: the DuckDB file or MonetDB database that it owns.
         log: where its warnings go.
         environment: variables for it beside those of this process.
 
@@ -41,7 +42,7 @@ class ServiceProcess:
         WorkError: it does not start; the message has its last words.
     """
 
-    def __init__(self, store: Path, log: Path, environment: dict[str, str]) -> None:
+    def __init__(self, store: StoreUrl, log: Path, environment: dict[str, str]) -> None:
         self._store = store
         self._log = log
         self._environment = environment
@@ -68,15 +69,16 @@ class ServiceProcess:
             self._process.wait()
 
     def _start(self, mqtt_port: int, http_port: int) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-        command = [sys.executable, "-m", "optiprov.cli", "serve", "--store", f"duckdb://{self._store}"]
+        command = [sys.executable, "-m", "optiprov.cli", "serve"]
         command += ["--mqtt-port", str(mqtt_port), "--http-port", str(http_port)]
+        store = {ENVIRONMENT_VARIABLE: self._store.location}  # not an argument: it may have a password in it
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self._environment, **store},
                 start_new_session=True,  # Ctrl-C is for the driver: it stops the service when all is stored
                 text=True,
             )
@@ -124,7 +126,8 @@ class StudyService:
     """The service that a study sends to and asks: `with StudyService(...) as service`.
 
     Args:
-        store: a service's http URL, the URL or path of a DuckDB file, or None for a file in `directory`.
+        store: a service's http URL, the URL or path of a DuckDB file, the URL of a MonetDB database, or
+            None for a file in `directory`.
         directory: the study's directory.
         environment: variables for a service of the study's own.
 
@@ -144,6 +147,8 @@ class StudyService:
     def __enter__(self) -> Self:
         addresses = self._running() or self._own()
         self.http, self.mqtt, self.store = addresses["http"], addresses["mqtt"], addresses["store"]
+        if self._wanted is not None and StoreUrl.parse(self._wanted).kind == "monetdb":
+            self.store = self._wanted  # the service leaves the password out
         return self
 
     def _running(self) -> dict[str, Any] | None:
@@ -156,16 +161,18 @@ class StudyService:
             if "mqtt" not in addresses:
                 raise UrlError(f"{url.location} is no provenance service: its /health names no broker.")
             return {**addresses, "http": url.location, "store": url.location}
-        owner = owning_service(url.path)
+        owner = owner_of(url)
         try:
             return owner.health() if owner else None
         except ServiceUnavailable:
             return None
 
     def _own(self) -> dict[str, Any]:
-        path = StoreUrl.parse(self._wanted).path if self._wanted else self._directory / "provenance.duckdb"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.process = ServiceProcess(path, self._directory / "service.log", self._environment)
+        store = StoreUrl.parse(self._wanted or f"duckdb://{self._directory / 'provenance.duckdb'}")
+        if store.kind == "duckdb":
+            store = StoreUrl("duckdb", str(store.path))
+            store.path.parent.mkdir(parents=True, exist_ok=True)
+        self.process = ServiceProcess(store, self._directory / "service.log", self._environment)
         return self.process.addresses
 
     def __exit__(

@@ -11,30 +11,29 @@ import socket
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 import optiprov
-from optiprov.errors import CredentialsError, UrlError, WorkError
+from optiprov.errors import CredentialsError, WorkError
 from optiprov.serve.access import BearerToken
 from optiprov.serve.broker import EmbeddedBroker
+from optiprov.serve.claim import claim_store
 from optiprov.serve.commits import Commits
 from optiprov.serve.credentials import BrokerUser, Certificate, check_certificate, check_exposure
 from optiprov.serve.http import make_app
 from optiprov.serve.ingest import Ingest
 from optiprov.serve.owned_store import OwnedStore
-from optiprov.store import StoreUrl, service_file
-from optiprov.store.connection import store_file
-from optiprov.store.duckdb import DuckDBBackend
 from optiprov.wire import BrokerAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from starlette.types import ASGIApp
+
+    from optiprov.store import StoreUrl
 
 _log = logging.getLogger(__name__)
 _WATCH_S = 0.5
@@ -71,7 +70,7 @@ class Service:
     """A running provenance service.
 
     Args:
-        store: the DuckDB file; it is made where it is absent.
+        store: a DuckDB file, made where it is absent, or a MonetDB database.
         broker: "embedded", or the address of one that runs.
         host: where HTTP and the embedded broker listen.
         mqtt_port: port of the embedded broker; 0 picks a free one.
@@ -100,8 +99,6 @@ class Service:
         token: str | None = None,
         lanes: int = 1,
     ) -> None:
-        if store.kind != "duckdb":
-            raise UrlError(f"A service owns a store: give --store duckdb:///path, got {store.location}.")
         is_embedded = broker == "embedded"
         if not is_embedded and (users or certificate):
             raise CredentialsError(
@@ -110,19 +107,16 @@ class Service:
         check_exposure(host, has_users=bool(users) or not is_embedded, has_token=token is not None)
         if certificate is not None:
             check_certificate(certificate)
-        self._path = store_file(store.path)
         self._token = token
         self._started = time.monotonic()
         self._embedded: EmbeddedBroker | None = None
         self._stopped = threading.Event()
         self._commits = Commits()
         with _undone_on_failure() as made, ExitStack() as opened, _undone_on_failure() as new:
-            _make_directory(self._path.parent, made)
-            is_new = not self._path.exists()
-            self._store = OwnedStore(lambda: DuckDBBackend(self._path))
+            claim = claim_store(store, made)
+            self._store = OwnedStore(claim.open)
             opened.callback(self._store.close)
-            if is_new:  # it goes while it is open, and so owned: nobody else can have begun to use it
-                new.callback(self._path.unlink, missing_ok=True)
+            claim.undo_on_failure(new)
             self._socket = _listen(host, http_port)
             opened.callback(self._socket.close)
             if is_embedded:
@@ -131,17 +125,18 @@ class Service:
             address = self._embedded.address if self._embedded else BrokerAddress.parse(broker)
             context = self._embedded.tls_context if self._embedded else None
             self._ingest = Ingest(self._store, address, self._commits, lanes=lanes, tls_context=context)
+            shown = f"[{host}]" if ":" in host else host
+            self.addresses = {
+                "http": f"http://{shown}:{self._socket.getsockname()[1]}",
+                "mqtt": address.url,
+                "store": claim.url,
+                "pid": os.getpid(),
+            }
+            claim.announce(self.addresses)
+            opened.callback(claim.withdraw)
             self._ingest.start()
             opened.callback(self._ingest.stop)
-            opened.callback(service_file(self._path).unlink, missing_ok=True)
             self._opened = opened.pop_all()
-        shown = f"[{host}]" if ":" in host else host
-        self.addresses = {
-            "http": f"http://{shown}:{self._socket.getsockname()[1]}",
-            "mqtt": address.url,
-            "store": f"duckdb://{self._path}",
-            "pid": os.getpid(),
-        }
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM, then store what has arrived and stop.
@@ -158,7 +153,6 @@ class Service:
         )
         server = _Server(config, self._answer_open_requests)
         server.listen_to_signals()
-        _write_atomically(service_file(self._path), json.dumps(self.addresses))
         watch = threading.Thread(target=self._watch, args=(server,), name="optiprov-watch", daemon=True)
         watch.start()
         sys.stdout.write(json.dumps(self.addresses) + "\n")
@@ -218,18 +212,6 @@ def _undone_on_failure() -> Iterator[ExitStack]:
         undo.pop_all()
 
 
-def _make_directory(directory: Path, undo: ExitStack) -> None:
-    missing = [one for one in (directory, *directory.parents) if not one.exists()]
-    for one in reversed(missing):
-        one.mkdir(exist_ok=True)
-        undo.callback(_remove_empty, one)
-
-
-def _remove_empty(directory: Path) -> None:
-    with suppress(OSError):  # something has been put into it
-        directory.rmdir()
-
-
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Without the protocol, asyncio leaves Nagle's algorithm on, which adds 40 ms to each answer.
@@ -245,9 +227,3 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
     listener.listen(128)
     return listener
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

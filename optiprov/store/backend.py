@@ -57,7 +57,21 @@ class Backend(ABC):
     def sql_type(self, kind: Kind) -> str:
         """Return the engine's name of a type."""
 
-    def interrupt(self) -> None:  # noqa: B027 - an engine whose queries end by themselves has nothing to do
+    @abstractmethod
+    def has_table(self, schema: str, table: str) -> bool:
+        """Return whether there is a table or view of this name."""
+
+    @abstractmethod
+    def change_type(self, table: str, column: str, kind: Kind) -> None:
+        """Widen the type of a column, within the current transaction; its values are kept."""
+
+    @property
+    @abstractmethod
+    def listing(self) -> str:
+        """The query that lists what can be asked: schema, view, column, type (a Kind) and position."""
+
+    @abstractmethod
+    def interrupt(self) -> None:
         """Interrupt the queries that run, and refuse others: the store is about to be closed."""
 
     @abstractmethod

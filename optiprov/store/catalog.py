@@ -140,8 +140,7 @@ class Catalog:
         wider = widen(known.kind, kind)
         if wider != known.kind:
             known.kind = wider
-            sql_type = self._backend.sql_type(wider)
-            self._backend.execute(f"ALTER TABLE {dataset.table} ALTER COLUMN {known.column} TYPE {sql_type}")
+            self._backend.change_type(dataset.table, known.column, wider)
             self._backend.execute(
                 "UPDATE prov.attribute SET type = ? WHERE dataset_key = ? AND position = ?",
                 (wider, dataset.key, known.position),

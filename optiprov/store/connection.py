@@ -1,9 +1,10 @@
-"""Opening provenance: a file, or the service that owns it."""
+"""Opening provenance: a file or the service that owns it, a database, or a service."""
 
 from __future__ import annotations
 
 import os
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from optiprov.errors import ServiceUnavailable, StoreError, UrlError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from optiprov.store.remote import RemoteProvenance
+    from optiprov.store.url import MonetDBAddress
 
 STORE_NAME = "provenance.duckdb"
 _RESTART_S = 3.0
@@ -30,12 +32,13 @@ def connect(url: str | os.PathLike[str] | None = None) -> Provenance:
     file; without one the file is opened for each query and closed again.
 
     Args:
-        url: `duckdb:///path`, a path, or a service's `http://host:port`; by default OPTIPROV_STORE. A
-            directory with a `provenance.duckdb`, such as a study's, stands for that file.
+        url: `duckdb:///path`, a path, `monetdb://user:password@host:port/database`, or a service's
+            `http://host:port`; by default OPTIPROV_STORE. A directory with a `provenance.duckdb`, such as a
+            study's, stands for that file.
 
     Raises:
         UrlError: there is no address, it cannot be understood, or it is a directory without a store.
-        StoreError: there is no such file.
+        StoreError: there is no such file, or no such database.
     """
     text = os.fspath(url) if url is not None else os.environ.get(ENVIRONMENT_VARIABLE, "")
     if not text:
@@ -45,6 +48,8 @@ def connect(url: str | os.PathLike[str] | None = None) -> Provenance:
         from optiprov.store.remote import RemoteProvenance
 
         return RemoteProvenance(parsed.location)
+    if parsed.kind == "monetdb":
+        return MonetDBProvenance(parsed.monetdb)
     path = store_file(parsed.path)
     if not path.exists():
         raise StoreError(
@@ -67,6 +72,46 @@ def store_file(path: Path) -> Path:
             f"{path} is a directory without a {STORE_NAME}. Give the file of a store, or a study's directory."
         )
     return inside
+
+
+def owner_of(store: StoreUrl) -> RemoteProvenance | None:
+    """Return the service that owns a file or a database; None where none answers.
+
+    Raises:
+        StoreError: no MonetDB answers, or it does not let us in.
+    """
+    if store.kind == "monetdb":
+        from optiprov.store.monetdb.owner import owning_service as owner_of_database
+
+        return owner_of_database(store.monetdb)
+    from optiprov.store.remote import owning_service as owner_of_file
+
+    return owner_of_file(store.path)
+
+
+class MonetDBProvenance(Provenance):
+    """The provenance in a MonetDB database, which serves any number of readers beside the one service.
+
+    Args:
+        address: the database.
+
+    Raises:
+        StoreError: no server answers, it does not let us in, or it holds no provenance.
+    """
+
+    def __init__(self, address: MonetDBAddress) -> None:
+        from optiprov.store.monetdb import MonetDBBackend
+
+        self._backend = MonetDBBackend(address, read_only=True)
+        self._finalizer = weakref.finalize(self, self._backend.close)
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """Run one query in a session of its own."""
+        return self._backend.fetch(sql, parameters)
+
+    def close(self) -> None:
+        """End the sessions; also done when the object goes."""
+        self._finalizer()
 
 
 class FileProvenance(Provenance):

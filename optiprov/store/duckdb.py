@@ -135,6 +135,20 @@ class DuckDBBackend(Backend):
         """Return DuckDB's name of a type."""
         return _TYPES[kind]
 
+    def has_table(self, schema: str, table: str) -> bool:
+        """Return whether there is a table or view of this name."""
+        known = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
+        return bool(self.rows(known, (schema, table)))
+
+    def change_type(self, table: str, column: str, kind: Kind) -> None:
+        """Widen the type of a column."""
+        self.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {_TYPES[kind]}")
+
+    @property
+    def listing(self) -> str:
+        """The query that lists what can be asked."""
+        return _LISTING
+
     def close(self) -> None:
         """Interrupt queries, write what is in the log into the file, and close it."""
         self.interrupt()
@@ -149,6 +163,16 @@ class DuckDBBackend(Backend):
             self._is_closing = True
             for cursor in self._cursors:
                 cursor.interrupt()
+
+
+_LISTING = f"""
+    SELECT table_schema AS "schema", table_name AS "view", column_name AS "column",
+           CASE data_type WHEN 'BIGINT' THEN 'integer' WHEN 'INTEGER' THEN 'integer'
+                          WHEN 'DOUBLE' THEN 'double' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'VARCHAR' THEN 'text'
+                          WHEN 'TIMESTAMP' THEN 'timestamp' ELSE data_type END AS type,
+           ordinal_position AS position
+    FROM information_schema.columns
+    WHERE table_catalog = '{_ATTACHED}' AND table_schema <> 'information_schema'"""
 
 
 def _single_query(sql: str) -> duckdb.Statement:

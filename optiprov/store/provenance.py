@@ -126,7 +126,7 @@ class Provenance(ABC):
             there = ", ".join(dict.fromkeys(f"{a.dataset}.{a.name}" for a in attributes)) or "nothing"
             raise MetricError(f"the store has no {metric!r}; it has {there}.")
         parts = [
-            f"SELECT d.commit_id, d.ordinal, CAST(d.{a.column} AS {_read_as(a.kind)}) AS value, d.run_id"
+            f"SELECT d.commit_id, d.ordinal, {_read(f'd.{a.column}', a.kind)} AS value, d.run_id"
             f" FROM dataset.d{a.dataset_key} d"
             for a in found
         ]
@@ -167,5 +167,11 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 _EXACT_IN_FLOAT = 2**53
 
 
+def _read(column: str, kind: str) -> str:
+    if kind == "boolean":
+        column = f"CAST({column} AS INTEGER)"  # MonetDB makes no doubles of booleans
+    return f"CAST({column} AS {_read_as(kind)})"
+
+
 def _read_as(kind: str) -> str:
-    return {"integer": "DOUBLE", "double": "DOUBLE", "boolean": "DOUBLE"}.get(kind, "VARCHAR")
+    return "DOUBLE" if kind in ("integer", "double", "boolean") else "TEXT"

@@ -330,7 +330,7 @@ def _runs(needed: set[str]) -> str:
 def _cast(column: str, namesakes: Sequence[DatasetAttribute]) -> str:
     """Return a column as it is compared: as text, where attributes of this name are of unlike types."""
     kinds = {attribute.kind for attribute in namesakes}
-    return f"CAST({column} AS VARCHAR)" if len(kinds) > 1 and not kinds <= _ARITHMETIC else column
+    return f"CAST({column} AS TEXT)" if len(kinds) > 1 and not kinds <= _ARITHMETIC else column
 
 
 def _hint(name: str, groups: Mapping[str, Sequence[str]]) -> str:

@@ -318,6 +318,7 @@ def _create_all(backend: Backend) -> None:
         backend.execute(f"CREATE TABLE prov.{table} ({defined})")
     for view, query in VIEWS.items():
         backend.execute(f"CREATE VIEW prov.{view} AS {query}")
+    backend.execute(f"CREATE VIEW prov.listing AS {backend.listing}")
 
 
 _MIGRATIONS = [_create_all]
@@ -344,8 +345,6 @@ def migrate(backend: Backend) -> None:
 
 
 def _version(backend: Backend) -> int:
-    known = backend.rows(
-        "SELECT 1 FROM information_schema.tables"
-        " WHERE table_schema = 'prov' AND table_name = 'schema_version'"
-    )
-    return int(backend.rows("SELECT max(version) FROM prov.schema_version")[0][0]) if known else 0
+    if not backend.has_table("prov", "schema_version"):
+        return 0
+    return int(backend.rows("SELECT max(version) FROM prov.schema_version")[0][0])

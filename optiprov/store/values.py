@@ -64,7 +64,7 @@ def kind_of(value: Any) -> Kind | None:
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
-        return "integer" if -_INT64 <= value < _INT64 else "text"
+        return "integer" if -_INT64 < value < _INT64 else "text"
     if isinstance(value, float):
         return "double"
     if isinstance(value, str):

@@ -6,11 +6,16 @@ import shutil
 import pytest
 
 from optiprov.records import Item, RunBegin, Status, TaskBegin, TaskEnd
+from optiprov.store import StoreUrl
 from optiprov.store.duckdb import DuckDBBackend
+from optiprov.store.monetdb import MonetDBBackend
 from optiprov.store.provenance import Provenance
 from optiprov.store.schema import migrate
 from optiprov.store.writer import Writer
 from optiprov.wire import Batch, Header, encode_record
+from tests.monetdb.databases import monetdb_server, monetdb_url
+
+__all__ = ["monetdb_server", "monetdb_url"]
 
 
 class OwnProvenance(Provenance):
@@ -60,18 +65,46 @@ def empty_file(tmp_path_factory):
     return path
 
 
-@pytest.fixture(params=["duckdb"])
-def open_backend(request, tmp_path, empty_file):
+@pytest.fixture(params=["duckdb", "monetdb"])
+def engine(request):
+    """The name of the engine under test."""
+    return request.param
+
+
+on_duckdb = pytest.mark.parametrize("engine", ["duckdb"], indirect=True)
+"""For tests of what only a file is or does."""
+
+ENDLESS = {
+    "duckdb": "SELECT count(*) FROM range(10000000000) a, range(100) b",
+    "monetdb": "SELECT count(*) FROM sys.columns a, sys.columns b, (SELECT * FROM sys.columns LIMIT 200) c"
+    " WHERE a.name || b.name <> c.name",
+}
+"""A query that takes long, on each engine; MonetDB stops one between two of its steps only."""
+
+
+@pytest.fixture
+def store_url(engine, request, tmp_path, empty_file):
+    """The URL of an empty store on each engine."""
+    if engine == "monetdb":
+        return request.getfixturevalue("monetdb_url")
+    shutil.copy(empty_file, tmp_path / "p.duckdb")
+    return f"duckdb://{tmp_path / 'p.duckdb'}"
+
+
+@pytest.fixture
+def open_backend(engine, store_url):
     """Opens a backend of each engine, again and again on the same store; closed at the end."""
     opened = []
 
     def start(**options):
-        assert request.param == "duckdb"
-        path = tmp_path / "p.duckdb"
-        if not path.exists():
-            shutil.copy(empty_file, path)
-        opened.append(DuckDBBackend(path, **options))
-        return opened[-1]
+        url = StoreUrl.parse(store_url)
+        backend = (
+            MonetDBBackend(url.monetdb, **options)
+            if engine == "monetdb"
+            else DuckDBBackend(url.path, **options)
+        )
+        opened.append(backend)
+        return backend
 
     yield start
     for backend in opened:

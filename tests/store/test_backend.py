@@ -12,7 +12,7 @@ from optiprov.errors import QueryError, StoreError, UrlError
 from optiprov.store import StoreUrl, connect, service_file
 from optiprov.store.duckdb import DuckDBBackend
 from optiprov.store.schema import TABLES, VERSION, VIEWS, migrate
-from tests.store.conftest import Store, begin, end, item, run
+from tests.store.conftest import ENDLESS, Store, begin, end, item, on_duckdb, run
 
 FORBIDDEN = [
     "INSERT INTO prov.run_begin (run_id) VALUES ('x')",
@@ -92,7 +92,7 @@ def test_every_table_and_view_can_be_read(store):
     """The whole schema is there and sound, on an empty and on a filled store."""
     for _ in range(2):
         for name in (*TABLES, *VIEWS):
-            store.ask.sql(f"SELECT * FROM prov.{name}")  # noqa: S608 - names of ours
+            store.ask.sql(f"SELECT * FROM prov.{name}")
         store.commit(run(), begin("t", item(x=1)), end("t", item("o", y=1)))
 
 
@@ -122,31 +122,30 @@ def test_newer_store_is_refused(store):
         migrate(store.backend)
 
 
-def test_query_is_interrupted_after_its_time(store):
+def test_query_is_interrupted_after_its_time(store, engine):
     """An endless query ends, and the store goes on."""
     with pytest.raises(TimeoutError):
-        store.backend.fetch("SELECT count(*) FROM range(10000000000) a, range(100) b", timeout_s=0.2)
+        store.backend.fetch(ENDLESS[engine], timeout_s=0.2)
     assert store.rows("SELECT 1") == [(1,)]
 
 
-def test_closing_interrupts_queries(store):
+def test_closing_interrupts_queries(store, engine):
     """A long query does not hold up the end of the service."""
     failed = []
 
     def ask():
         try:
-            store.backend.fetch("SELECT count(*) FROM range(10000000000) a, range(100) b")
-        except (QueryError, StoreError, TimeoutError) as error:
+            store.backend.fetch(ENDLESS[engine])
+        except (StoreError, TimeoutError) as error:
             failed.append(error)
 
     thread = threading.Thread(target=ask)
     thread.start()
     time.sleep(0.3)
-    begun = time.monotonic()
     store.backend.close()
     thread.join(10)
     assert failed
-    assert time.monotonic() - begun < 3
+    assert not thread.is_alive()
 
 
 def test_readers_see_whole_commits_while_the_writer_commits(store):
@@ -160,14 +159,14 @@ def test_readers_see_whole_commits_while_the_writer_commits(store):
     threads = [threading.Thread(target=read) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for n in range(30):
+    for n in range(20):
         store.commit(begin(f"a{n}", item(**{f"x{n}": 1})), begin(f"b{n}"))
     stop.set()
     for thread in threads:
         thread.join()
     assert seen == sorted(seen) or len(seen) > 2
     assert all(count % 2 == 0 for count in seen)
-    assert store.rows("SELECT count(*) FROM prov.task_begin") == [(60,)]
+    assert store.rows("SELECT count(*) FROM prov.task_begin") == [(40,)]
 
 
 WRITE = """
@@ -202,6 +201,7 @@ def test_store_is_whole_after_a_kill_of_its_owner(start_python, tmp_path):
     assert frame["tasks"][0] in (5 * last, 5 * (last + 1))
 
 
+@on_duckdb
 def test_readers_open_a_file_beside_each_other(store, start_python, tmp_path):
     """Without a service each query opens the file read-only, in any number of processes."""
     store.commit(run())
@@ -215,6 +215,7 @@ for _ in range(5):
     assert [process.wait(30) for process in readers] == [0, 0]
 
 
+@on_duckdb
 def test_file_of_another_process_says_who_has_it(start_python, open_backend, tmp_path):
     """Without a word beside the file on where the service is, the message says what to do."""
     process = start_python(WRITE, tmp_path / "p.duckdb", ROOT)
@@ -242,6 +243,7 @@ def test_connect_says_what_is_missing(tmp_path, monkeypatch):
     assert connect()
 
 
+@on_duckdb
 def test_stale_service_file_is_passed_over(store, tmp_path):
     """A service that was killed leaves its word beside the file: the file is opened."""
     store.commit(run())
@@ -264,6 +266,7 @@ def test_stale_service_file_is_passed_over(store, tmp_path):
         ("duckdb:rel/b", "duckdb", "rel/b"),
         ("rel/b", "duckdb", "rel/b"),
         ("http://h:1/", "http", "http://h:1"),
+        ("monetdb://h/d", "monetdb", "monetdb://h/d"),
     ],
 )
 def test_store_url_is_read_in_each_form(text, kind, location):

@@ -12,6 +12,7 @@ import pytest
 from optiprov.errors import StoreError, UrlError
 from optiprov.store import connect, service_file
 from optiprov.store.duckdb import DuckDBBackend
+from tests.store.conftest import on_duckdb
 
 HOLD = """
 import sys, duckdb
@@ -31,6 +32,7 @@ def held(store, start_python, tmp_path):
     return process
 
 
+@on_duckdb
 def test_owned_by_a_service_says_its_address(held, tmp_path):
     """Its address and its process, as a service says beside the file."""
     path = tmp_path / "p.duckdb"
@@ -43,6 +45,7 @@ def test_owned_by_a_service_says_its_address(held, tmp_path):
         DuckDBBackend(path)
 
 
+@on_duckdb
 def test_owned_by_another_process_says_which(held, tmp_path):
     """At once, without the engine's words."""
     begun = time.monotonic()
@@ -51,6 +54,7 @@ def test_owned_by_another_process_says_which(held, tmp_path):
     assert time.monotonic() - begun < 1
 
 
+@on_duckdb
 def test_service_that_starts_again_is_waited_for(held, tmp_path):
     """Owned, with the word of a service that does not answer: asked again until it is free or answers."""
     path = tmp_path / "p.duckdb"
@@ -61,6 +65,7 @@ def test_service_that_starts_again_is_waited_for(held, tmp_path):
     release.join()
 
 
+@on_duckdb
 def test_service_that_does_not_come_back_is_given_up(held, tmp_path):
     """After some seconds; the message says who has the file."""
     service_file(tmp_path / "p.duckdb").write_text(json.dumps({"http": "http://127.0.0.1:9", "pid": 1}))
@@ -70,6 +75,7 @@ def test_service_that_does_not_come_back_is_given_up(held, tmp_path):
     assert 2.5 < time.monotonic() - begun < 6
 
 
+@on_duckdb
 def test_directory_stands_for_the_store_in_it(store, tmp_path):
     """A study's directory; another one is refused with what was expected."""
     store.backend.close()

@@ -133,7 +133,8 @@ def test_record_that_the_engine_refuses_is_rejected_alone(store, monkeypatch):
 def test_trouble_of_the_engine_stores_nothing_and_is_told(store, monkeypatch):
     """A full disk is no fault of the records: nothing is acknowledged, and later all is stored."""
     insert = store.backend.insert
-    monkeypatch.setattr(store.backend, "insert", lambda *_: (_ for _ in ()).throw(duckdb.IOException("full")))
+    fault = store.backend.faults[0]("full")
+    monkeypatch.setattr(store.backend, "insert", lambda *_: (_ for _ in ()).throw(fault))
     with pytest.raises(StoreError, match="full"):
         store.commit(begin("t", item(x=1)), *notes(1, 3))
     assert store.writer.marks == {}

@@ -1,0 +1,7 @@
+"""The shared engine: a database of a MonetDB server."""
+
+from __future__ import annotations
+
+from optiprov.store.monetdb.backend import MonetDBBackend
+
+__all__ = ["MonetDBBackend"]

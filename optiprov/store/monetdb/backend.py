@@ -1,0 +1,194 @@
+"""The MonetDB backend: how the store's writing and asking become MonetDB's."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from optiprov.errors import StoreError
+from optiprov.store.backend import Backend, Kind, quote_name
+from optiprov.store.monetdb.dialect import literal, translate, translate_query
+from optiprov.store.monetdb.load import NULL, copy_text, part_infinite, parts
+from optiprov.store.monetdb.owner import Ownership, prepare
+from optiprov.store.monetdb.readers import Readers
+from optiprov.store.monetdb.session import Session
+from optiprov.store.monetdb.transactions import Transactions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from optiprov.store.url import MonetDBAddress
+
+_TYPES: dict[Kind, str] = {
+    "integer": "BIGINT",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "text": "TEXT",
+    "timestamp": "TIMESTAMP",
+    "json": "TEXT",
+}
+_ROWS_AT_ONCE = 100
+
+
+class MonetDBBackend(Backend):
+    """A database of a MonetDB server, version Jul2021 (11.41) or later.
+
+    The one writer has a session of its own, each query one of a small pool. Another process may ask at any
+    time, with `read_only`.
+
+    Args:
+        address: the database.
+        read_only: only ask; otherwise this is the one writer, as long as its session lives.
+
+    Raises:
+        StoreError: no server answers, it does not let us in, it holds no provenance (read-only), or another
+            service writes to it.
+    """
+
+    faults = (StoreError,)
+
+    def __init__(self, address: MonetDBAddress, *, read_only: bool = False) -> None:
+        self._address = address
+        self._readers = Readers(address)
+        self._transactions: Transactions | None = None
+        session = Session(address)
+        try:
+            if read_only:
+                _check_provenance(session)
+                session.close()
+            else:
+                prepare(session)
+                self._ownership = Ownership(session)
+                self._transactions = Transactions(self._ownership, self._readers)
+        except BaseException:
+            session.close()
+            raise
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run a statement in the current transaction; without one, in a transaction of its own."""
+        text = translate(sql, parameters).text
+        self._writing.do(lambda session: session.run(text))
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Append rows by COPY INTO; those with infinite values, which that cannot read, by INSERT."""
+        finite, infinite = part_infinite(rows)
+        target, columns = _target(table, tuple(rows.column_names))
+        for part in parts(finite) if len(finite) else ():
+            copy = (
+                f"COPY {len(part)} RECORDS INTO {target} {columns} FROM 'rows' {columns} ON CLIENT"
+                rf" USING DELIMITERS E'\t', E'\n' NULL AS r'{NULL}'"
+            )
+            self._writing.do(partial(Session.upload, text=copy, files={"rows": copy_text(part)}))
+        for start in range(0, len(infinite), _ROWS_AT_ONCE):
+            values = ", ".join(
+                f"({', '.join(map(literal, row.values()))})"
+                for row in infinite.slice(start, _ROWS_AT_ONCE).to_pylist()
+            )
+            self._writing.do(partial(Session.run, text=f"INSERT INTO {target} {columns} VALUES {values}"))
+
+    @property
+    def _writing(self) -> Transactions:
+        if self._transactions is None:
+            raise StoreError(f"{self._address.url}: the store was opened to read only.")
+        return self._transactions
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block does, or nothing of it; what the block does may be done again.
+
+        Raises:
+            StoreError: the server is away or in trouble, or the transaction lost time and again.
+        """
+        with self._writing.transaction():
+            yield
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = (), *, timeout_s: float | None = None) -> pa.Table:
+        """Run one query in a session of the pool, and roll back what it may have done."""
+        return self._readers.ask(translate_query(sql, parameters), timeout_s)
+
+    def interrupt(self) -> None:
+        """Cut off the queries that run, and refuse others: the store is about to be closed."""
+        self._readers.interrupt()
+
+    def close(self) -> None:
+        """Cut off the queries that run, give the database up, and end all sessions."""
+        self._readers.close()
+        if self._transactions is not None:
+            self._transactions.close()
+
+    def announce(self, http: str) -> None:
+        """Tell others where the service is that owns the database."""
+        self._ownership.announce(http)
+
+    def sql_type(self, kind: Kind) -> str:
+        """Return MonetDB's name of a type."""
+        return _TYPES[kind]
+
+    def has_table(self, schema: str, table: str) -> bool:
+        """Return whether there is a table or view of this name."""
+        return bool(self.rows(_TABLE_EXISTS, (schema, table)))
+
+    def change_type(self, table: str, column: str, kind: Kind) -> None:
+        """Give a column another type, by making the table anew: MonetDB changes no types.
+
+        (Nor does it survive, in 11.41, that a column is added and dropped in one transaction.) The views
+        that show the table are dropped for that, and made again as they were.
+        """
+        schema, _, name = table.partition(".")
+        here = self._ownership.session  # which sees what the transaction has changed so far
+        views = here.rows(translate(_VIEWS_OF, (schema, name)).text)
+        for view_schema, view, _ in views:
+            self.execute(f"DROP VIEW {quote_name(view_schema)}.{quote_name(view)}")
+        listed = []
+        for other, present in here.rows(translate(_COLUMNS_OF, (schema, name)).text):
+            quoted = quote_name(other)
+            value = f"CAST({quoted} AS INTEGER)" if present == "boolean" else quoted
+            wider = f"CAST({value} AS {_TYPES[kind]}) AS {quoted}"
+            listed.append(wider if other == column else quoted)
+        self.execute(f"CREATE TABLE {table}_wider AS SELECT {', '.join(listed)} FROM {table}")
+        self.execute(f"DROP TABLE {table}")
+        self.execute(f"ALTER TABLE {table}_wider RENAME TO {name}")
+        for _, _, query in views:
+            self._writing.do(partial(Session.run, text=query))
+
+    @property
+    def listing(self) -> str:
+        """The query that lists what can be asked."""
+        return _LISTING
+
+
+def _check_provenance(session: Session) -> None:
+    if not session.rows(translate(_TABLE_EXISTS, ("prov", "schema_version")).text):
+        raise StoreError(
+            f"{session.address.url}: the database is there, without provenance. Run an optimization or"
+            " `optiprov serve` on it."
+        )
+
+
+@cache
+def _target(table: str, columns: tuple[str, ...]) -> tuple[str, str]:
+    return translate(table).text, translate(f"({', '.join(map(quote_name, columns))})").text
+
+
+_TABLE_EXISTS = """
+    SELECT 1 FROM sys.tables t JOIN sys.schemas s ON s.id = t.schema_id WHERE s.name = ? AND t.name = ?"""
+_VIEWS_OF = """
+    SELECT DISTINCT vs.name, v.name, v.query FROM sys.tables t
+    JOIN sys.schemas s ON s.id = t.schema_id
+    JOIN sys.dependencies d ON d.id = t.id
+    JOIN sys.tables v ON v.id = d.depend_id AND v.query IS NOT NULL
+    JOIN sys.schemas vs ON vs.id = v.schema_id
+    WHERE s.name = ? AND t.name = ?"""
+_COLUMNS_OF = """
+    SELECT c.name, c.type FROM sys.columns c JOIN sys.tables t ON t.id = c.table_id
+    JOIN sys.schemas s ON s.id = t.schema_id WHERE s.name = ? AND t.name = ? ORDER BY c.number"""
+_LISTING = """
+    SELECT s.name AS "schema", t.name AS "view", c.name AS "column",
+           CASE c.type WHEN 'bigint' THEN 'integer' WHEN 'int' THEN 'integer' WHEN 'clob' THEN 'text'
+                       WHEN 'varchar' THEN 'text' ELSE c.type END AS type,
+           c.number + 1 AS position
+    FROM sys.columns c JOIN sys.tables t ON t.id = c.table_id JOIN sys.schemas s ON s.id = t.schema_id
+    WHERE NOT t.system"""

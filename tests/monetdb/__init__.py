@@ -1,0 +1,1 @@
+"""A real MonetDB for tests: where it comes from, and its process."""

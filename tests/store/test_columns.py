@@ -62,7 +62,7 @@ def left(store, run_id, client, dataflow):
         if store.rows("SELECT 1 FROM prov.dataset WHERE dataset = ? AND dataflow = ?", dataset, dataflow):
             view = f'"{dataflow}"."{dataset}"'
             frame = store.ask.sql(
-                f"SELECT v.*, i.item_id, t.task_id FROM {view} v JOIN prov.item i ON i.item = v.item"  # noqa: S608
+                f"SELECT v.*, i.item_id, t.task_id FROM {view} v JOIN prov.item i ON i.item = v.item"
                 f" JOIN prov.{role} e ON e.item = v.item JOIN prov.task t ON t.task = e.task"
                 " WHERE v.run_id = ? ORDER BY t.task_id, i.item_id",
                 (run_id,),

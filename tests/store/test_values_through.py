@@ -83,7 +83,7 @@ def application(monkeypatch, tmp_path):
 
 def back(store, name="x", dataset="d"):
     """Return a value by SQL and by the query interface, which must agree."""
-    frame = store.ask.sql(f"SELECT {quote_name(name)} FROM f.{quote_name(dataset)}")  # noqa: S608 - quoted
+    frame = store.ask.sql(f"SELECT {quote_name(name)} FROM f.{quote_name(dataset)}")
     queried = store.ask.query([f"used.{name}"], {"task.transformation": "t"})
     by_sql, by_query = frame.iloc[0, 0], queried.iloc[0, 0]
     assert repr(by_sql) == repr(by_query)
@@ -251,7 +251,7 @@ def test_any_json_value_comes_back_by_sql(store, application, value):
     tried.append(value)
     data = Data("any", "f", [], {"number": len(tried), name: {"in": value}})
     assert application.task(store, data, task_id=name) == (2, 0)
-    ((found,),) = store.rows(f"SELECT {name} FROM f.any WHERE number = {len(tried)}")  # noqa: S608 - ours
+    ((found,),) = store.rows(f"SELECT {name} FROM f.any WHERE number = {len(tried)}")
     assert json.loads(found) == {"in": value}
 
 

@@ -128,13 +128,27 @@ class Layer(_Closed):
     services: Annotated[list[Service], Field(min_length=1)]
 
 
+class ProvenanceService(BaseModel):
+    """The key `provenance`: how a study's provenance service runs; E2Clab's other keys have no effect.
+
+    Attributes:
+        parallelism: How many ingest lanes receive and decode beside each other.
+    """
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    parallelism: Annotated[int, Field(ge=1, le=16)] = 1
+
+
 class LayersServices(_Closed):
     """The file layers_services.yaml."""
 
     not_yet: ClassVar[frozenset[str]] = frozenset({"monitoring", "monitoring_iotlab", "firewall_rules"})
 
     environment: Environment
-    provenance: dict[str, Any] | None = None
+    provenance: Annotated[ProvenanceService, BeforeValidator(_none_is_empty)] = Field(
+        default=ProvenanceService()
+    )
     layers: Annotated[list[Layer], Field(min_length=1)]
 
 

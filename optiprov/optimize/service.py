@@ -37,13 +37,15 @@ class ServiceProcess:
         store: the DuckDB file or MonetDB database that it owns.
         log: where its warnings go.
         environment: variables for it beside those of this process.
+        lanes: how many ingest lanes it has.
 
     Raises:
         WorkError: it does not start; the message has its last words.
     """
 
-    def __init__(self, store: StoreUrl, log: Path, environment: dict[str, str]) -> None:
+    def __init__(self, store: StoreUrl, log: Path, environment: dict[str, str], lanes: int = 1) -> None:
         self._store = store
+        self._lanes = lanes
         self._log = log
         self._environment = environment
         self._stopping = threading.Event()
@@ -67,10 +69,13 @@ class ServiceProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def _start(self, mqtt_port: int, http_port: int) -> tuple[subprocess.Popen[str], dict[str, Any]]:
         command = [sys.executable, "-m", "optiprov.cli", "serve"]
         command += ["--mqtt-port", str(mqtt_port), "--http-port", str(http_port)]
+        command += ["--parallelism", str(self._lanes)]
         store = {ENVIRONMENT_VARIABLE: self._store.location}  # not an argument: it may have a password in it
         with self._log.open("ab") as log:
             process = subprocess.Popen(
@@ -130,6 +135,7 @@ class StudyService:
             None for a file in `directory`.
         directory: the study's directory.
         environment: variables for a service of the study's own.
+        lanes: how many ingest lanes a service of the study's own has.
 
     Attributes:
         http: the service's HTTP address.
@@ -137,8 +143,16 @@ class StudyService:
         store: the URL of the store behind it.
     """
 
-    def __init__(self, store: str | None, directory: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        store: str | None,
+        directory: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        lanes: int = 1,
+    ) -> None:
         self._wanted = store
+        self._lanes = lanes
         self._directory = directory
         self._environment = environment or {}
         self.process: ServiceProcess | None = None
@@ -172,7 +186,7 @@ class StudyService:
         if store.kind == "duckdb":
             store = StoreUrl("duckdb", str(store.path))
             store.path.parent.mkdir(parents=True, exist_ok=True)
-        self.process = ServiceProcess(store, self._directory / "service.log", self._environment)
+        self.process = ServiceProcess(store, self._directory / "service.log", self._environment, self._lanes)
         return self.process.addresses
 
     def __exit__(

@@ -73,8 +73,9 @@ class Study:
             remove = stack.enter_context(_removed_unless_kept(directory))
             supervisor = Supervisor(f"OPTIPROV_STUDY_PROCESS={name}-{new_id()}")
             stack.callback(_end_children, supervisor)
+            lanes = self._load_scenario().layers_services.provenance.parallelism
             service = stack.enter_context(
-                StudyService(self._optimization.store, directory, supervisor.environment)
+                StudyService(self._optimization.store, directory, supervisor.environment, lanes=lanes)
             )
             _check_new(connect(service.http), name)
             client = self._client(name, directory, service)

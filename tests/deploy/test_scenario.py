@@ -223,3 +223,18 @@ def test_a_directory_that_is_not_there_is_refused(tmp_path):
     """The scenario's directory itself has to exist."""
     with pytest.raises(ScenarioError, match="is not a directory"):
         load_scenario(tmp_path / "nowhere")
+
+
+def test_parallelism_of_the_provenance_service_is_read(write_scenario):
+    """Beside E2Clab's other keys; one lane where nothing is said."""
+    said = "provenance:\n  provider: g5k\n  ipv: 4\n  parallelism: 3\n"
+    scenario = load_scenario(write_scenario(layers=said + LAYERS))
+    assert scenario.layers_services.provenance.parallelism == 3
+    assert load_scenario(write_scenario(layers=LAYERS)).layers_services.provenance.parallelism == 1
+
+
+def test_parallelism_is_refused_when_it_is_no_number_of_lanes(write_scenario):
+    """With file, line and key."""
+    directory = write_scenario(layers="provenance:\n  parallelism: 99\n" + LAYERS)
+    (problem,) = problems_of(directory)
+    assert problem.startswith("layers_services.yaml:2: provenance.parallelism: got 99")

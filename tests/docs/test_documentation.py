@@ -155,7 +155,7 @@ def test_every_key_of_a_scenario_is_documented():
     text = (DOCS / "scenario.md").read_text(encoding="utf-8")
     parts = (
         *(models.LayersServices, models.Environment, models.Layer, models.Service, models.Network),
-        *(models.NetworkFile, models.Dependency, models.PlayModel),
+        *(models.NetworkFile, models.Dependency, models.PlayModel, models.ProvenanceService),
     )
     keys = {key for part in parts for key in part.model_fields}
     keys |= {argument for module in MODULES.values() for argument in module.arguments}

@@ -65,6 +65,10 @@ class Backend(ABC):
     def change_type(self, table: str, column: str, kind: Kind) -> None:
         """Widen the type of a column, within the current transaction; its values are kept."""
 
+    @abstractmethod
+    def drop_column(self, table: str, column: str) -> None:
+        """Remove a column that no view shows, within the current transaction."""
+
     @property
     @abstractmethod
     def listing(self) -> str:

@@ -182,7 +182,7 @@ class Catalog:
         attribute = dataset.attributes.pop(name)
         for view in self._views(dataset):
             self._backend.execute(f"DROP VIEW IF EXISTS {view}")  # some engines keep a column that a view has
-        self._backend.execute(f"ALTER TABLE {dataset.table} DROP COLUMN {attribute.column}")
+        self._backend.drop_column(dataset.table, attribute.column)
         self._backend.execute(
             "DELETE FROM prov.attribute WHERE dataset_key = ? AND position = ?",
             (dataset.key, attribute.position),

@@ -144,6 +144,10 @@ class DuckDBBackend(Backend):
         """Widen the type of a column."""
         self.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {_TYPES[kind]}")
 
+    def drop_column(self, table: str, column: str) -> None:
+        """Remove a column."""
+        self.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+
     @property
     def listing(self) -> str:
         """The query that lists what can be asked."""

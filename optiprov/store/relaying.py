@@ -150,9 +150,10 @@ def _rewrite(
     defined = ", ".join(f"{name} {backend.sql_type(kind)}" for name, (kind, _) in staged.items())
     backend.execute(f"CREATE TABLE {_STAGED} ({defined})")
     backend.insert(_STAGED, to_arrow(staged))
+    table = dataset.table.rpartition(".")[2]  # not every engine takes a column with schema and table
     assigned = ", ".join(f"{column} = s.{column}" for column in columns)
     backend.execute(
         f"UPDATE {dataset.table} SET {assigned} FROM {_STAGED} s"
-        f" WHERE {dataset.table}.commit_id = s.commit_id AND {dataset.table}.ordinal = s.ordinal"
+        f" WHERE {table}.commit_id = s.commit_id AND {table}.ordinal = s.ordinal"
     )
     backend.execute(f"DROP TABLE {_STAGED}")

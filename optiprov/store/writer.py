@@ -116,6 +116,7 @@ class Writer:
             raise StoreError(f"the store takes no records at present: {error}") from error
 
     def _commit_rejected(self, batch: Batch, reason: str) -> Outcome:
+        self._refresh()
         rows = Rows()
         client = batch.header.client
         mark = _lose(batch.header, self.marks.get(client, 0), rows)
@@ -125,11 +126,15 @@ class Writer:
             mark = sequence
         return self._write(rows, {client: Ack(mark, resend=False)}, {client: batch.header}, 0)
 
-    def _commit(self, batches: Sequence[Batch]) -> Outcome:
+    def _refresh(self) -> None:
+        """Read anew what a rollback has made stale."""
         if self._is_stale:
             self._catalog.load()
             self._known.clear()
             self._is_stale = False
+
+    def _commit(self, batches: Sequence[Batch]) -> Outcome:
+        self._refresh()
         self._known.forget_old()
         rows = Rows()
         reading = Reading(rows, self._known)

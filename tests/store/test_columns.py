@@ -51,11 +51,11 @@ def left(store, run_id, client, dataflow):
 
     tasks = store.rows(
         "SELECT task_id, transformation, status, host, agent, started_at, ended_at, error"
-        " FROM prov.task WHERE run_id = ? ORDER BY ALL", run_id,
+        " FROM prov.task WHERE run_id = ?", run_id,
     )  # fmt: skip
     depends = store.rows(
         "SELECT a.task_id, b.task_id FROM prov.dependency d JOIN prov.task a ON a.task = d.task"
-        " JOIN prov.task b ON b.task = d.depends_on WHERE a.run_id = ? ORDER BY ALL", run_id,
+        " JOIN prov.task b ON b.task = d.depends_on WHERE a.run_id = ?", run_id,
     )  # fmt: skip
     data = []
     for dataset, role in (("in", "used"), ("out", "generated")):
@@ -69,10 +69,9 @@ def left(store, run_id, client, dataflow):
             )
             frame = frame.drop(columns=["item", "train_task_id"])
             data.append([[told(value) for value in row] for row in frame.to_numpy().tolist()])
-    rejected = store.rows(
-        "SELECT sequence, reason FROM prov.rejected WHERE client_id = ? ORDER BY ALL", client
-    )
-    return tasks, depends, data, [(sequence, told(reason)) for sequence, reason in rejected]
+    rejected = store.rows("SELECT sequence, reason FROM prov.rejected WHERE client_id = ?", client)
+    refusals = [(sequence, told(reason)) for sequence, reason in rejected]
+    return sorted(tasks, key=repr), sorted(depends, key=repr), data, sorted(refusals)
 
 
 tasks = st.lists(

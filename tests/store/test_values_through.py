@@ -18,7 +18,9 @@ from optiprov.capture import client as client_module
 from optiprov.capture.spool import SpoolReader
 from optiprov.records import Item, TaskBegin
 from optiprov.store.backend import quote_name
+from optiprov.store.duckdb import DuckDBBackend
 from optiprov.wire import Header, decode_batch, decode_record, encode_batch, encode_record
+from tests.store.conftest import on_duckdb
 
 UTC = datetime.timezone.utc
 NOON = datetime.datetime(2024, 1, 2, 12, tzinfo=UTC)
@@ -90,10 +92,17 @@ def back(store, name="x", dataset="d"):
     return by_sql
 
 
+def kept(store, value):
+    """Return a value as an engine keeps it: MonetDB has no NUL."""
+    has_nul = isinstance(store.backend, DuckDBBackend) or not isinstance(value, str)
+    return value if has_nul else value.replace("\x00", "\ufffd")
+
+
 THROUGH = [
     (True, True),
     (0, 0),
-    (-(2**63), -(2**63)),
+    (-(2**63), str(-(2**63))),  # which MonetDB has for NULL
+    (-(2**63) + 1, -(2**63) + 1),
     (2**53 + 1, 2**53 + 1),
     (2**63 - 1, 2**63 - 1),
     (2**63, str(2**63)),
@@ -151,10 +160,11 @@ def test_value_comes_back(store, application, value, expected, is_listed, deriva
     found = back(store)
     if isinstance(expected, (dict, list)):
         found = json.loads(found)
-    assert found == expected
+    assert found == kept(store, expected)
     assert type(found) is type(expected) or isinstance(found, (np.generic, datetime.datetime))
 
 
+@on_duckdb
 @pytest.mark.parametrize("value", [math.nan, np.float64("nan"), np.float32("nan")])
 def test_nan_is_a_double_and_not_null(store, application, value):
     """It is told from no value, and other rows stay numbers."""
@@ -222,11 +232,11 @@ def test_hostile_name_is_a_name(store, name):
     began = TaskBegin(name, name, name, name, 1, [name], items, name, name)
     outcome = store.commit(encode_record(began))
     assert (outcome.records, outcome.rejected) == (1, 0)
-    kept = "SELECT task_id, run_id, dataflow, transformation, host, agent FROM prov.task"
-    assert store.rows(kept) == [(name,) * 6]
-    assert store.rows("SELECT dataset, dataflow FROM prov.dataset") == [(name, name)]
+    names = "SELECT task_id, run_id, dataflow, transformation, host, agent FROM prov.task"
+    assert store.rows(names) == [(kept(store, name),) * 6]
+    assert store.rows("SELECT dataset, dataflow FROM prov.dataset") == [(kept(store, name),) * 2]
     assert ("other",) in store.rows("SELECT attribute FROM prov.attribute")
-    queried = store.ask.query([f"used.{name}", "used.other"], {"task.transformation": name})
+    queried = store.ask.query([f"used.{kept(store, name)}", "used.other"], {"task.transformation": name})
     assert queried.iloc[0].tolist() == ["value", 1]
     assert store.rows("SELECT count(*) FROM prov.run_begin") == [(0,)]
 
@@ -251,7 +261,7 @@ def test_any_json_value_comes_back_by_sql(store, application, value):
     tried.append(value)
     data = Data("any", "f", [], {"number": len(tried), name: {"in": value}})
     assert application.task(store, data, task_id=name) == (2, 0)
-    ((found,),) = store.rows(f"SELECT {name} FROM f.any WHERE number = {len(tried)}")
+    ((found,),) = store.rows(f'SELECT {name} FROM f."any" WHERE number = {len(tried)}')
     assert json.loads(found) == {"in": value}
 
 

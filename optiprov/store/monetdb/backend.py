@@ -132,25 +132,32 @@ class MonetDBBackend(Backend):
         return bool(self.rows(_TABLE_EXISTS, (schema, table)))
 
     def change_type(self, table: str, column: str, kind: Kind) -> None:
-        """Give a column another type, by making the table anew: MonetDB changes no types.
-
-        (Nor does it survive, in 11.41, that a column is added and dropped in one transaction.) The views
-        that show the table are dropped for that, and made again as they were.
-        """
-        schema, _, name = table.partition(".")
+        """Give a column another type, by making the table anew: MonetDB changes no types."""
         here = self._ownership.session  # which sees what the transaction has changed so far
-        views = here.rows(translate(_VIEWS_OF, (schema, name)).text)
-        for view_schema, view, _ in views:
-            self.execute(f"DROP VIEW {quote_name(view_schema)}.{quote_name(view)}")
-        listed = []
-        for other, present in here.rows(translate(_COLUMNS_OF, (schema, name)).text):
-            quoted = quote_name(other)
-            value = f"CAST({quoted} AS INTEGER)" if present == "boolean" else quoted
-            wider = f"CAST({value} AS {_TYPES[kind]}) AS {quoted}"
-            listed.append(wider if other == column else quoted)
-        self.execute(f"CREATE TABLE {table}_wider AS SELECT {', '.join(listed)} FROM {table}")
+        names = table.partition(".")[::2]
+        is_boolean = here.rows(translate(_TYPE_OF, (*names, column)).text) == [("boolean",)]
+        value = f"CAST({column} AS INTEGER)" if is_boolean else column
+        self._remake(table, column, f"CAST({value} AS {_TYPES[kind]}) AS {column}")
+
+    def drop_column(self, table: str, column: str) -> None:
+        """Remove a column, by making the table anew.
+
+        MonetDB 11.41 ends by a segmentation fault where a column is added and dropped in one transaction.
+        """
+        self._remake(table, column, None)
+
+    def _remake(self, table: str, column: str, value: str | None) -> None:
+        """Make a table anew with another value in a column, or without it; its views stay as they are."""
+        here = self._ownership.session
+        names = table.partition(".")[::2]
+        views = here.rows(translate(_VIEWS_OF, names).text)
+        for schema, view, _ in views:
+            self.execute(f"DROP VIEW {quote_name(schema)}.{quote_name(view)}")
+        columns = [one for (one,) in here.rows(translate(_COLUMNS_OF, names).text)]
+        kept = [value if one == column else quote_name(one) for one in columns if one != column or value]
+        self.execute(f"CREATE TABLE {table}_anew AS SELECT {', '.join(map(str, kept))} FROM {table}")
         self.execute(f"DROP TABLE {table}")
-        self.execute(f"ALTER TABLE {table}_wider RENAME TO {name}")
+        self.execute(f"ALTER TABLE {table}_anew RENAME TO {names[1]}")
         for _, _, query in views:
             self._writing.do(partial(Session.run, text=query))
 
@@ -183,8 +190,11 @@ _VIEWS_OF = """
     JOIN sys.schemas vs ON vs.id = v.schema_id
     WHERE s.name = ? AND t.name = ?"""
 _COLUMNS_OF = """
-    SELECT c.name, c.type FROM sys.columns c JOIN sys.tables t ON t.id = c.table_id
+    SELECT c.name FROM sys.columns c JOIN sys.tables t ON t.id = c.table_id
     JOIN sys.schemas s ON s.id = t.schema_id WHERE s.name = ? AND t.name = ? ORDER BY c.number"""
+_TYPE_OF = """
+    SELECT c.type FROM sys.columns c JOIN sys.tables t ON t.id = c.table_id
+    JOIN sys.schemas s ON s.id = t.schema_id WHERE s.name = ? AND t.name = ? AND c.name = ?"""
 _LISTING = """
     SELECT s.name AS "schema", t.name AS "view", c.name AS "column",
            CASE c.type WHEN 'bigint' THEN 'integer' WHEN 'int' THEN 'integer' WHEN 'clob' THEN 'text'

@@ -49,7 +49,10 @@ _WRITES = {
     *("INSERT", "UPDATE", "DELETE", "MERGE", "INTO", "CREATE", "ALTER", "DROP", "COPY"),
     *("FILE_LOADER", "PROTO_LOADER", "ODBC_LOADER"),  # functions of later versions, which read files
 }
-_RESERVED = {"generated", "sequence", "position"}  # names of the store's that are words of MonetDB's
+_RESERVED = {  # words of MonetDB's that mean nothing in a query, and are names of columns elsewhere
+    *("generated", "sequence", "position", "seed", "index", "each", "records", "option", "local", "global"),
+    *("every", "public", "admin", "work", "chain", "identity", "restart"),
+}
 _PLAIN = re.compile(r"(?!%)[\w.:/()\[\]{}$?!*+<>=|&@~^%-]+(?: [\w.:/()\[\]{}$?!*+<>=|&@~^%-]+)*")
 _LONGEST_NAME_BYTES = 900
 _STEM = 60

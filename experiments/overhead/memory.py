@@ -12,7 +12,7 @@ from pathlib import Path
 from experiments.overhead.cpu import report, resident_bytes
 from experiments.overhead.inloop import capture
 from experiments.overhead.scratch import scratch_directory
-from experiments.overhead.service import capture_through, running_service, store_url
+from experiments.overhead.service import capture_through, duckdb_url, running_service
 from experiments.overhead.workload import DATAFLOW
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="the DuckDB file to make and keep, for other measurements")
     options = parser.parse_args()
     directory = scratch_directory()
-    store = f"duckdb://{options.keep.absolute()}" if options.keep else store_url("duckdb", directory)
+    store = f"duckdb://{options.keep.absolute()}" if options.keep else duckdb_url(directory)
     with running_service(store or "") as service:
         capture_through(service, directory / "spool")
         from optiprov import Workflow

@@ -15,7 +15,7 @@ from pathlib import Path
 from experiments.overhead.cpu import report, tree_cpu_s
 from experiments.overhead.inloop import capture
 from experiments.overhead.scratch import scratch_directory
-from experiments.overhead.service import Service, capture_through, running_service, store_url
+from experiments.overhead.service import Service, capture_through, empty_store, running_service
 from experiments.overhead.workload import DATAFLOW
 
 _WARM_UP = 1_000
@@ -29,19 +29,17 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="the DuckDB file to make and keep, for other measurements")
     options = parser.parse_args()
     directory = scratch_directory()
-    store = f"duckdb://{options.keep.absolute()}" if options.keep else store_url(options.engine, directory)
-    if store is None:
-        report(missing="no MonetDB: OPTIPROV_TEST_MONETDB names none")
-        return
-    with running_service(store) as service:
-        figures = _measure(service, directory, options.tasks)
-        before_stop_s = tree_cpu_s(service.process.pid)
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)  # the service's, now that it has been waited for
-    figures["stop_us"] = 1e6 * (ended.ru_utime + ended.ru_stime - before_stop_s) / options.tasks
+    with empty_store(options.engine, directory) as (url, servers):
+        store = f"duckdb://{options.keep.absolute()}" if options.keep else url
+        with running_service(store) as service:
+            figures = _measure(service, servers, directory, options.tasks)
+            before_stop_s = tree_cpu_s(service.process.pid)
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)  # the service's, now that it has been waited for
+        figures["stop_us"] = 1e6 * (ended.ru_utime + ended.ru_stime - before_stop_s) / options.tasks
     report(engine=options.engine, tasks=options.tasks, **figures)
 
 
-def _measure(service: Service, directory: Path, tasks: int) -> dict[str, float]:
+def _measure(service: Service, servers: list[int], directory: Path, tasks: int) -> dict[str, float]:
     capture_through(service, directory / "spool")
     from optiprov import Workflow, connect
 
@@ -51,13 +49,14 @@ def _measure(service: Service, directory: Path, tasks: int) -> dict[str, float]:
     warm.end()
     workflow = Workflow(DATAFLOW)
     workflow.begin()
-    ours, theirs, wall = time.process_time(), tree_cpu_s(service.process.pid), time.perf_counter()
+    behind = [service.process.pid, *servers]
+    ours, theirs, wall = time.process_time(), sum(map(tree_cpu_s, behind)), time.perf_counter()
     capture(workflow, _WARM_UP, tasks)
     emitted_s = time.perf_counter() - wall
     workflow.end()
     wall_s = time.perf_counter() - wall
     application_s = time.process_time() - ours
-    service_s = tree_cpu_s(service.process.pid) - theirs
+    service_s = sum(map(tree_cpu_s, behind)) - theirs
     count = "SELECT count(*) AS n FROM training_input JOIN training_output USING (training_task_id, run_id)"
     stored = int(connect(service.http).sql(f"{count} WHERE run_id = ?", [workflow.run_id])["n"][0])
     if stored != tasks:

@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _STOP_TIMEOUT_S = 120
-_MONETDB_VARIABLE = "OPTIPROV_TEST_MONETDB"
 
 
 class Service(NamedTuple):
@@ -72,13 +71,27 @@ def capture_through(service: Service, spool: Path) -> None:
     os.environ["OPTIPROV_FLUSH_TIMEOUT_S"] = "300"
 
 
-def store_url(engine: str, directory: Path) -> str | None:
-    """Return the URL of an empty store of an engine; None where this machine has none.
+def duckdb_url(directory: Path) -> str:
+    """Return the URL of a store in a directory."""
+    return f"duckdb://{directory / 'provenance.duckdb'}"
+
+
+@contextmanager
+def empty_store(engine: str, directory: Path) -> Iterator[tuple[str, list[int]]]:
+    """Give the URL of an empty store, and the processes of a database server that belong to it.
 
     Args:
-        engine: "duckdb", or "monetdb", for which OPTIPROV_TEST_MONETDB names a database.
-        directory: where a file may lie.
+        engine: "duckdb", or "monetdb": a server of its own, in a process that ends with this one.
+        directory: where its files lie.
     """
-    if engine == "monetdb":
-        return os.environ.get(_MONETDB_VARIABLE)
-    return f"duckdb://{directory / 'provenance.duckdb'}"
+    if engine == "duckdb":
+        yield duckdb_url(directory), []
+        return
+    from tests.monetdb import server as monetdb
+
+    start: Any = monetdb.MonetDBServer
+    server = start(directory / "provenance")
+    try:
+        yield str(server.url), [int(server.process.pid)]
+    finally:
+        server.stop()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from experiments.overhead.cpu import report
 from experiments.overhead.scratch import scratch_directory
-from experiments.overhead.service import Service, running_service, store_url
+from experiments.overhead.service import Service, duckdb_url, running_service
 from experiments.overhead.workload import DATAFLOW, TRANSFORMATION, parameters, results
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def main() -> None:
         _emit(options.tasks, options.rate)
         return
     directory = scratch_directory()
-    with running_service(store_url("duckdb", directory) or "") as service:
+    with running_service(duckdb_url(directory)) as service:
         report(rate=options.rate, **_observe(service, directory, options.tasks, options.rate))
 
 

@@ -13,7 +13,7 @@ from experiments.overhead.cpu import report
 from experiments.overhead.inloop import capture
 from experiments.overhead.relay import Relay, counting_relay
 from experiments.overhead.scratch import scratch_directory
-from experiments.overhead.service import Service, capture_through, running_service, store_url
+from experiments.overhead.service import Service, capture_through, duckdb_url, running_service
 from experiments.overhead.workload import DATAFLOW
 
 _WARM_UP = 1_000
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=100_000)
     options = parser.parse_args()
     directory = scratch_directory()
-    with running_service(store_url("duckdb", directory) or "") as service:
+    with running_service(duckdb_url(directory)) as service:
         broker = urlsplit(service.mqtt)
         with counting_relay(broker.hostname or "127.0.0.1", broker.port or 1883) as relay:
             relayed = service._replace(mqtt=f"mqtt://127.0.0.1:{relay.port}")

@@ -73,10 +73,13 @@ class Client:
         import tempfile
         from pathlib import Path  # here and below: what costs milliseconds to import is imported on use
 
+        from optiprov.capture.bounds import Room
+
         fallback = Path(tempfile.gettempdir()) / f"optiprov-spool-{os.getuid()}"
         for place in (self.settings.spool, fallback):
             try:
-                return SpoolWriter(place / self.id, identity)
+                room = Room(place, self.settings.spool_max_bytes)
+                return SpoolWriter(place / self.id, identity, take_room=room.take)
             except OSError as error:
                 warn("no spool can be made in %s: %s", place, error)
         warn("provenance of this process is lost; set OPTIPROV_SPOOL to a writable directory")
@@ -182,16 +185,17 @@ def get_client() -> Client:
 
 def _send_leftovers(settings: Settings) -> None:
     """Send, beside the application, what earlier processes left in the same spool directory."""
-    if settings.broker is None:
-        return
 
-    def send(root: Path, broker: BrokerAddress) -> None:
+    def send(root: Path, broker: Optional[BrokerAddress], max_age_s: float) -> None:
+        from optiprov.capture.bounds import expire_spools
         from optiprov.capture.leftover import send_leftovers
 
         with contextlib.suppress(OSError):
-            send_leftovers(root, broker)
+            if broker is not None:
+                send_leftovers(root, broker)
+            expire_spools(root, max_age_s)
 
-    arguments = (settings.spool, settings.broker)
+    arguments = (settings.spool, settings.broker, settings.spool_max_age_s)
     threading.Thread(target=send, args=arguments, name="optiprov-leftovers", daemon=True).start()
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_FLUSH_TIMEOUT_S = 5.0
+DEFAULT_SPOOL_MAX_MB = 2048
+DEFAULT_SPOOL_MAX_DAYS = 90.0
+_DAY_S = 86_400.0
 
 
 class Settings(NamedTuple):
@@ -27,6 +30,8 @@ class Settings(NamedTuple):
         telemetry: what is sampled at the begin and end of tasks, from OPTIPROV_TELEMETRY; empty for nothing.
         environment: whether the environment of the process is recorded; OPTIPROV_ENVIRONMENT=0 turns it off.
         flush_timeout_s: how long `Workflow.end`, exit and SIGTERM wait for acknowledgement at most.
+        spool_max_bytes: how much the spools of all clients may take, from OPTIPROV_SPOOL_MAX_MB.
+        spool_max_age_s: how long what ended clients left may lie there, from OPTIPROV_SPOOL_MAX_DAYS.
     """
 
     spool: Path
@@ -39,6 +44,8 @@ class Settings(NamedTuple):
     flush_timeout_s: float = DEFAULT_FLUSH_TIMEOUT_S
     telemetry: str = ""
     environment: bool = True
+    spool_max_bytes: int = DEFAULT_SPOOL_MAX_MB << 20
+    spool_max_age_s: float = DEFAULT_SPOOL_MAX_DAYS * _DAY_S
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> Settings:
@@ -58,10 +65,12 @@ class Settings(NamedTuple):
             study=env.get("OPTIPROV_STUDY") or None,
             campaign=env.get("OPTIPROV_CAMPAIGN") or None,
             run_id=env.get("OPTIPROV_RUN_ID") or None,
-            flush_timeout_s=_seconds(env.get("OPTIPROV_FLUSH_TIMEOUT_S")),
+            flush_timeout_s=_number(env.get("OPTIPROV_FLUSH_TIMEOUT_S"), DEFAULT_FLUSH_TIMEOUT_S),
             telemetry=env.get("OPTIPROV_TELEMETRY", ""),
             environment=env.get("OPTIPROV_ENVIRONMENT", "").strip().lower()
             not in ("0", "false", "no", "off"),
+            spool_max_bytes=int(_number(env.get("OPTIPROV_SPOOL_MAX_MB"), DEFAULT_SPOOL_MAX_MB) * (1 << 20)),
+            spool_max_age_s=_number(env.get("OPTIPROV_SPOOL_MAX_DAYS"), DEFAULT_SPOOL_MAX_DAYS) * _DAY_S,
         )
 
 
@@ -73,8 +82,10 @@ def default_spool(env: Mapping[str, str] = os.environ) -> Path:
     return Path(state) / "optiprov" / "spool"
 
 
-def _seconds(text: Optional[str]) -> float:
+def _number(text: Optional[str], default: float) -> float:
+    """Read a number from 0 on; the default where there is none, or none that can be used."""
     try:
-        return max(0.0, float(text)) if text else DEFAULT_FLUSH_TIMEOUT_S
+        number = float(text) if text else default
     except ValueError:
-        return DEFAULT_FLUSH_TIMEOUT_S
+        return default
+    return number if 0 <= number < float("inf") else default

@@ -18,7 +18,7 @@ import mmap
 import os
 import struct
 import threading
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from optiprov.capture.segment import (
     FRAME_OVERHEAD_BYTES,
@@ -42,6 +42,7 @@ _NUMBER_BYTES = 20  # of a shape, in text
 _STATE = struct.Struct("<QQQ")
 _STATE_BYTES = 4096
 _UINT64 = struct.Struct("<Q")
+NO_ROOM = "there was no room in the spool: its disk was full, or it was at its bound (OPTIPROV_SPOOL_MAX_MB)"
 _UNREADABLE = encode_record(Lost(1, "the spooled record does not match its checksum"))
 
 
@@ -100,13 +101,19 @@ class SpoolWriter:
         directory: created; must not hold a spool yet.
         identity: who the client is, for whoever sends what is left.
         segment_bytes: how much is allocated at a time.
+        take_room: called before that with how much, and raises OSError where it is too much.
 
     Raises:
         OSError: the directory or its first files cannot be made.
     """
 
     def __init__(
-        self, directory: Path, identity: Dict[str, Any], *, segment_bytes: int = _SEGMENT_BYTES
+        self,
+        directory: Path,
+        identity: Dict[str, Any],
+        *,
+        segment_bytes: int = _SEGMENT_BYTES,
+        take_room: Optional[Callable[[int], None]] = None,
     ) -> None:
         directory.mkdir(parents=True, mode=0o700)
         self.directory = directory
@@ -114,12 +121,13 @@ class SpoolWriter:
         try:
             self.state = SpoolState(directory / "state", create=True)
             self._counters = self.state.counters
-            (directory / "client.json").write_text(json.dumps(identity), encoding="utf-8")
+            _write_identity(directory, identity)
         except BaseException:
             os.close(self._lock_file)
             remove_spool(directory)
             raise
         self._segment_bytes = segment_bytes
+        self._take_room = take_room
         self._lock = threading.RLock()
         self._is_appending = False
         self._interrupting: List[Tuple[bytes, Optional[ShapeTuple]]] = []
@@ -234,11 +242,13 @@ class SpoolWriter:
         return self._starts[shape][0]
 
     def _next_segment(self, needed_bytes: int) -> SegmentWriter:
+        size = max(self._segment_bytes, HEADER_BYTES + needed_bytes)
         self._starts = {}
         if self._segment is not None:
             self._segment.seal()
             self._next, self._segment = self._segment.next, None
-        size = max(self._segment_bytes, HEADER_BYTES + needed_bytes)
+        if self._take_room is not None:
+            self._take_room(size)
         self._segment = SegmentWriter(self.directory, self._next, size)
         return self._segment
 
@@ -373,7 +383,7 @@ def _is_text(shape: ShapeTuple) -> bool:
 
 
 def _tombstone(record_count: int) -> bytes:
-    return encode_record(Lost(record_count, "the disk of the spool was full"))
+    return encode_record(Lost(record_count, NO_ROOM))
 
 
 def lock_spool(directory: Path) -> int:
@@ -396,6 +406,13 @@ def remove_spool(directory: Path) -> None:
     for path in directory.iterdir():
         path.unlink(missing_ok=True)
     directory.rmdir()
+
+
+def _write_identity(directory: Path, identity: Dict[str, Any]) -> None:
+    """Write who the client is, whole or not at all."""
+    partial = directory / "client.json.new"
+    partial.write_text(json.dumps(identity), encoding="utf-8")
+    partial.replace(directory / "client.json")
 
 
 def read_identity(directory: Path) -> Dict[str, Any]:

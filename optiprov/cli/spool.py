@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from optiprov.capture import leftover
+from optiprov.capture import bounds, leftover
 from optiprov.capture.settings import Settings
 from optiprov.errors import ServiceUnavailable, UrlError
 from optiprov.wire import BrokerAddress
@@ -24,7 +24,8 @@ def command() -> None:
 
     Programs keep their provenance in a spool until a service has stored it: in OPTIPROV_SPOOL, by default
     ~/.local/state/optiprov/spool. What a program leaves is sent by the next one that reaches a broker, or by
-    `optiprov spool send`.
+    `optiprov spool send`. A spool holds at most OPTIPROV_SPOOL_MAX_MB (2048): what finds no room is counted
+    as lost. What cannot be sent for OPTIPROV_SPOOL_MAX_DAYS (90) is removed and counted.
     """
 
 
@@ -32,15 +33,23 @@ def command() -> None:
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path), required=False)
 def status(directory: Path | None) -> None:
     """List the clients whose provenance in DIRECTORY is not stored yet."""
-    place = directory or Settings.from_environment().spool
+    settings = Settings.from_environment()
+    place = directory or settings.spool
     waiting = leftover.waiting_clients(place)
     for one in waiting:
         owner = "running" if one.is_alive else "ended"
         where = f"{one.identity.get('host', '?')}, process {one.identity.get('pid', '?')} ({owner})"
         click.echo(f"{one.client}  {one.records} record{'' if one.records == 1 else 's'}, {where}")
     click.echo(
-        f"{place}: {len(waiting)} client{'' if len(waiting) == 1 else 's'} with undelivered provenance."
+        f"{place}: {len(waiting)} client{'' if len(waiting) == 1 else 's'} with undelivered provenance,"
+        f" {_megabytes(bounds.spool_bytes(place))} of at most {_megabytes(settings.spool_max_bytes)} MB."
     )
+    ages = [bounds.age_s(place / one.client) / 86_400 for one in waiting if not one.is_alive]
+    if ages:
+        limit = settings.spool_max_age_s / 86_400
+        click.echo(
+            f"The oldest waits since {max(ages):.1f} days; after {limit:g} days it is removed and counted."
+        )
 
 
 @command.command(epilog="\b\nExample:\n  optiprov spool send --broker 127.0.0.1:1883")
@@ -60,6 +69,7 @@ def send(directory: Path | None, broker: str | None, timeout_s: float) -> None:
     place = directory or settings.spool
     ended = [one for one in leftover.waiting_clients(place) if not one.is_alive]
     unsent = leftover.send_leftovers(place, address, timeout_s=timeout_s)
+    bounds.expire_spools(place, settings.spool_max_age_s)
     sent = [one for one in ended if one.client not in unsent]
     click.echo(f"{sum(one.records for one in sent)} records of {len(sent)} clients sent to {address.url}.")
     if unsent:
@@ -67,3 +77,7 @@ def send(directory: Path | None, broker: str | None, timeout_s: float) -> None:
             f"{len(unsent)} clients' provenance is not stored: no service answers at {address.url}. "
             f"It stays in {place}."
         )
+
+
+def _megabytes(size_bytes: int) -> int:
+    return -(-size_bytes // (1 << 20))

@@ -15,7 +15,7 @@ import pytest
 import optiprov
 from optiprov.capture import Client, Data, File, Settings, Task, Workflow, send_leftovers, spool_heads
 from optiprov.capture import client as client_module
-from optiprov.capture.spool import SpoolReader
+from optiprov.capture.spool import NO_ROOM, SpoolReader
 from optiprov.records import Annotation, Lost, RunBegin, RunEnd, TaskBegin, TaskEnd, qualify_dependency
 from optiprov.wire import BrokerAddress, decode_record, expand
 from optiprov.wire.shape import decode_shapes
@@ -373,7 +373,7 @@ def test_leftover_count_of_a_full_disk_becomes_a_tombstone(start_service, tmp_pa
     service = start_service()
     assert send_leftovers(tmp_path / "spool", BrokerAddress.parse(service.mqtt)) == []
     lost = optiprov.connect(service.http).sql("SELECT record_count, reason FROM prov.lost")
-    assert lost.to_numpy().tolist() == [[4, "the disk of the spool was full"]]
+    assert lost.to_numpy().tolist() == [[4, NO_ROOM]]
 
 
 def test_too_large_record_does_not_stop_the_stream(start_service, tmp_path):

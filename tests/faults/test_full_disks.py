@@ -5,6 +5,7 @@ import time
 import pytest
 
 from optiprov.capture import send_leftovers
+from optiprov.capture.spool import NO_ROOM
 from tests.faults.filesystem import TinyFilesystem
 from tests.faults.oracle import check_exactly_once, promised, stored
 from tests.faults.system import System
@@ -48,7 +49,7 @@ def check_kept_or_counted(system):
     assert numbers == sorted(set(numbers)), "twice, or out of order"
     lost = system.provenance().sql("SELECT client_id, record_count, reason FROM prov.lost")
     assert set(lost["client_id"]) == {client}
-    assert set(lost["reason"]) == {"the disk of the spool was full"}
+    assert set(lost["reason"]) == {NO_ROOM}
     assert len(numbers) + lost["record_count"].sum() == emitted
     return int(lost["record_count"].sum()), numbers
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from optiprov.records import base_key
 from optiprov.records.identity import LAST_SHIFT, MIX, STRIDE
-from optiprov.store.items import ItemColumns, ordinal
+from optiprov.store.items import ItemColumns, arrival, ordinal
 from optiprov.store.values import clean_text
 from optiprov.wire import END
 
@@ -67,8 +67,8 @@ class TaskColumns:
     items: list[ItemColumns]
 
 
-def task_columns(group: Group) -> TaskColumns:
-    """Return the columns of a group.
+def task_columns(group: Group, commit_id: int) -> TaskColumns:
+    """Return the columns of a group that is stored by a commit.
 
     Raises:
         Unfit: a row does not fit the shape, or has ids or times of an unusual form.
@@ -102,6 +102,7 @@ def task_columns(group: Group) -> TaskColumns:
             "host": _repeat(host, count),
             "agent": _repeat(agent, count),
             "started_at": time,
+            "arrival": pa.array(arrival(commit_id, np.array(group.places, np.int64))),
         }
     dependencies = [] if shape.kind == END else _dependencies(columns[3])
     return TaskColumns(numbers, key, pa.table(events), dependencies, _items(group, columns, numbers, key))

@@ -82,3 +82,8 @@ class ItemColumns:
 def ordinal(place: Any, item: int) -> Any:
     """Return where a data item is within its commit, from its record's place and its own in that record."""
     return (place << 20) + item
+
+
+def arrival(commit_id: int, place: Any) -> Any:
+    """Return a number that grows in the order in which records are committed, whatever their clocks say."""
+    return (commit_id << 32) + place

@@ -93,8 +93,15 @@ class Provenance(ABC):
         return self.sql("SELECT * FROM prov.run ORDER BY started_at, run_id")
 
     def tasks(self, run: str) -> pd.DataFrame:
-        """Return the tasks of a run, one a row, in the order they began."""
-        return self.sql("SELECT * FROM prov.task WHERE run_id = ? ORDER BY started_at, task_id", (run,))
+        """Return the tasks of a run, one a row, in the order in which the store learnt of their begins.
+
+        Of one process that is the order in which they began; the clocks of hosts have no say in it.
+        """
+        return self.sql(
+            "SELECT t.* FROM prov.task t LEFT JOIN prov.task_begin b ON b.task = t.task WHERE t.run_id = ?"
+            " ORDER BY CASE WHEN b.arrival IS NULL THEN 1 ELSE 0 END, b.arrival, t.task_id",
+            (run,),
+        )
 
     def environment(self, run: str) -> pd.DataFrame:
         """Return what the processes of a run ran in, one a row: host, code, Python, command line."""

@@ -57,7 +57,7 @@ class Reading:
         """Turn the rows of shapes into columns."""
         for group in self._groups.values():
             try:
-                columns = task_columns(group)
+                columns = task_columns(group, self._rows.commit_id)
             except Unfit:
                 self._add_singly(group)
                 continue

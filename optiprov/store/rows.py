@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from optiprov import records
 from optiprov.store.backend import to_arrow
-from optiprov.store.items import DatasetRow, ItemColumns, ordinal
+from optiprov.store.items import DatasetRow, ItemColumns, arrival, ordinal
 from optiprov.store.observed import environment_rows, telemetry_rows
 from optiprov.store.schema import TABLES
 from optiprov.store.specification import DataflowSpecification
@@ -38,9 +38,14 @@ class TrialClosing:
 
 
 class Rows:
-    """The rows that a commit appends, by table."""
+    """The rows that a commit appends, by table.
 
-    def __init__(self) -> None:
+    Args:
+        commit_id: the number of the commit.
+    """
+
+    def __init__(self, commit_id: int) -> None:
+        self.commit_id = commit_id
         self.tables: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         self.dataset_rows: list[DatasetRow] = []
         self.item_columns: list[ItemColumns] = []
@@ -134,6 +139,7 @@ def _task_begin(rows: Rows, record: records.TaskBegin, header: Header, sequence:
             record.host or header.host,
             record.agent or header.user,
             timestamp(record.started_us),
+            arrival(rows.commit_id, rows.place),
         )
     )
     rows.tables["dependency_given"] += [

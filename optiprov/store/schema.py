@@ -79,6 +79,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "host": "text",
         "agent": "text",
         "started_at": "timestamp",
+        "arrival": "integer",
     },
     "task_end": {
         "task": "integer",

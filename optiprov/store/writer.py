@@ -107,7 +107,7 @@ class Writer:
         Raises:
             StoreError: the engine is in trouble.
         """
-        rows = Rows()
+        rows = Rows(self._commit_id + 1)
         for payload, reason in messages:
             rows.reject(_NOBODY, 0, reason, payload)
         try:
@@ -117,7 +117,7 @@ class Writer:
 
     def _commit_rejected(self, batch: Batch, reason: str) -> Outcome:
         self._refresh()
-        rows = Rows()
+        rows = Rows(self._commit_id + 1)
         client = batch.header.client
         mark = _lose(batch.header, self.marks.get(client, 0), rows)
         first, payloads = _fresh(batch, mark)
@@ -136,7 +136,7 @@ class Writer:
     def _commit(self, batches: Sequence[Batch]) -> Outcome:
         self._refresh()
         self._known.forget_old()
-        rows = Rows()
+        rows = Rows(self._commit_id + 1)
         reading = Reading(rows, self._known)
         marks: dict[str, int] = {}
         ahead: dict[str, int] = {}  # where the farthest batch ends that came before what it follows
@@ -156,7 +156,7 @@ class Writer:
         return self._write(rows, acks, headers, reading.stored)
 
     def _write(self, rows: Rows, acks: dict[str, Ack], headers: dict[str, Header], stored: int) -> Outcome:
-        commit_id = self._commit_id + 1
+        commit_id = rows.commit_id
         committed_at = timestamp(now_us())
         moved = {client: ack.mark for client, ack in acks.items() if ack.mark > self.marks.get(client, 0)}
         if headers and not moved:  # sent again, too early, or just to say that the client lives

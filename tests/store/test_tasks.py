@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from optiprov.records import RunEnd, Status, TrialClose, qualify_dependency
 from optiprov.serve.heartbeat import Heartbeats
+from optiprov.wire import BEGIN, Batch, Header, Shape
 from tests.store.conftest import begin, end, item, reference, run
 
 TASKS = "SELECT task_id, status, error FROM prov.task ORDER BY task_id"
@@ -204,3 +205,21 @@ def test_time_without_a_broker_is_no_silence_of_the_clients(store, clock):
     assert heartbeats.close_silent() == []
     clock.now += 10
     assert heartbeats.close_silent() == ["a"]
+
+
+def test_clocks_of_hosts_do_not_reorder_a_run(store):
+    """Two clients, one an hour behind: each task is where it happened, as a row of a shape or alone."""
+    hour_us = 3_600_000_000
+    store.commit(run(), client="ahead")
+    for number in range(4):
+        client = "ahead" if number % 2 else "behind"
+        at = 2 * hour_us + number - (0 if number % 2 else hour_us)
+        store.commit(begin(str(number))._replace(started_us=at), client=client)
+        store.commit(end(str(number))._replace(ended_us=at), client=client)
+    assert store.ask.tasks("r")["task_id"].tolist() == ["0", "1", "2", "3"]
+    shape = Shape(BEGIN, "s", "f", "train", None, None, None, ())
+    for number, client in enumerate(("late", "early", "late")):
+        header = Header(client, number // 2 + 1, 1, "h", 1, "u", None, None, None)
+        row = b"[1,%d,%d,[]]" % (9 - number, hour_us * (3 - number))
+        store.writer.commit([Batch(header, [row], {1: shape})])
+    assert store.ask.tasks("s")["task_id"].tolist() == ["9", "8", "7"]

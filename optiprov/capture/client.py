@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, List, Optional
 
-from optiprov.capture.environment import wait_for_environment
+from optiprov.capture.environment import EnvironmentCapture
 from optiprov.capture.settings import Settings
 from optiprov.capture.spool import SpoolReader, SpoolWriter
 from optiprov.capture.warnings import warn
@@ -59,6 +59,7 @@ class Client:
         )
         self._spool = self._make_spool()
         self._publisher: Optional[Publisher] = None
+        self._environment: Optional[EnvironmentCapture] = None
         if self._spool is not None and settings.broker is not None:
             from optiprov.capture.publisher import Publisher
 
@@ -138,12 +139,25 @@ class Client:
         limit = self.settings.flush_timeout_s if timeout_s is None else timeout_s
         return self._publisher.flush(self._spool.state.head, limit)
 
+    def capture_environment(self) -> None:
+        """Start to capture the environment of the process, once, where the settings ask for it."""
+        if self.settings.environment and self._environment is None:
+            self._environment = EnvironmentCapture(self.emit)
+            self._environment.start()
+
+    def flush_all(self) -> bool:
+        """Wait for the environment, then flush, both within the flush deadline."""
+        left_s = self.settings.flush_timeout_s
+        if self._environment is not None:
+            left_s = self._environment.wait(left_s)
+        return self.flush(left_s)
+
     def close(self) -> None:
         """Flush and stop; what is not stored stays in the spool for others to send."""
         if self._spool is None:
             return
         self._spool.count_lost()
-        self.flush(wait_for_environment(self, self.settings.flush_timeout_s))
+        self.flush_all()
         if self._publisher is None or self._publisher.stop():
             self._spool.close()
 

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable
 
 from optiprov.capture.background import importing
 from optiprov.capture.warnings import warn
 
 if TYPE_CHECKING:
-    from optiprov.capture.client import Client
+    from optiprov.records import Record
 
 
 _DELAY_S = 0.05  # the application goes first: its thread would wait for ours, which imports
 
 
 class EnvironmentCapture:
-    """Gathers the environment of a client's process in a thread, and emits it as one record."""
+    """Gathers the environment of this process in a thread, and emits it as one record.
 
-    def __init__(self, client: Client) -> None:
-        self.client = client
+    Args:
+        emit: of the process's client.
+    """
+
+    def __init__(self, emit: Callable[[Record], None]) -> None:
+        self._emit = emit
         self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="optiprov-environment", daemon=True)
 
@@ -31,11 +35,13 @@ class EnvironmentCapture:
         except RuntimeError as error:  # no more threads, or the interpreter is ending
             warn("the environment of this process is not recorded: %s", error)
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait until it is emitted."""
+    def wait(self, timeout_s: float) -> float:
+        """Wait until it is emitted; return what is left of the time."""
+        begun = time.monotonic()
         self._wanted.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
+        return max(0.0, timeout_s - (time.monotonic() - begun))
 
     def _run(self) -> None:
         self._wanted.wait(_DELAY_S)
@@ -44,25 +50,6 @@ class EnvironmentCapture:
                 import subprocess  # noqa: F401 - what follows needs it, where no fork waits any more
 
                 from optiprov.telemetry.environment import read_environment
-            self.client.emit(read_environment())
+            self._emit(read_environment())
         except Exception as error:  # noqa: BLE001 - the boundary of this thread: capture never raises
             warn("the environment of this process is not recorded: %r", error)
-
-
-_capture: Optional[EnvironmentCapture] = None
-
-
-def capture_environment(client: Client) -> None:
-    """Start to capture the environment that a client's process runs in, unless that has been done."""
-    global _capture
-    if client.settings.environment and (_capture is None or _capture.client is not client):
-        _capture = EnvironmentCapture(client)
-        _capture.start()
-
-
-def wait_for_environment(client: Client, timeout_s: float) -> float:
-    """Wait until the environment is emitted where it is being captured; return what is left of the time."""
-    begun = time.monotonic()
-    if _capture is not None and _capture.client is client:
-        _capture.wait(timeout_s)
-    return max(0.0, timeout_s - (time.monotonic() - begun))

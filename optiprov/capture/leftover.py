@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple
+import time
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Tuple
 
 from optiprov.capture.segment import SegmentReader, segments
 from optiprov.capture.spool import (
     SpoolReader,
     SpoolState,
+    leave_end,
     leave_tombstone,
     lock_spool,
     read_identity,
@@ -19,6 +22,10 @@ from optiprov.wire import BrokerAddress, Header
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_MAX_UNREADABLE = 1_000_000  # records that are believed to be missing at the end of a spool
+_MAKING_S = 60.0
 
 
 def spool_directories(root: Path) -> List[Path]:
@@ -82,6 +89,7 @@ def send_leftovers(root: Path, broker: BrokerAddress, *, timeout_s: float = 30.0
     Returns:
         The ids of the clients whose spools still hold records: the broker or the service did not answer.
     """
+    _remove_halves(root)
     unsent = []
     for directory in spool_directories(root):
         try:
@@ -102,17 +110,21 @@ def send_leftovers(root: Path, broker: BrokerAddress, *, timeout_s: float = 30.0
 
 
 def _send(directory: Path, broker: BrokerAddress, timeout_s: float) -> bool:
-    identity = read_identity(directory)
+    topic, header = _identity(directory)
     state = SpoolState(directory / "state")
-    state.head = max(state.head, _last_number(directory))
+    last = _last_number(directory)
+    if 0 <= state.head - last <= _MAX_UNREADABLE:
+        if state.head > last > 0:  # the end of the last segment cannot be read: what follows says so
+            leave_end(directory, state)
+    else:
+        state.head = last  # behind what is on disk, or garbage
     leave_tombstone(directory, state)
-    topic = str(identity.pop("topic", ""))
     sent = state.acked >= state.head
     has_stopped = True
     if not sent:
         from optiprov.capture.publisher import Publisher  # not above: an application needs it on connect only
 
-        publisher = Publisher(SpoolReader(directory), state, Header(**identity), broker, topic)
+        publisher = Publisher(SpoolReader(directory, has_ended=True), state, header, broker, topic)
         publisher.start()
         sent = publisher.flush(state.head, timeout_s)
         has_stopped = publisher.stop()
@@ -121,6 +133,29 @@ def _send(directory: Path, broker: BrokerAddress, timeout_s: float) -> bool:
     if sent:
         remove_spool(directory)
     return sent
+
+
+def _identity(directory: Path) -> Tuple[str, Header]:
+    """Return the topic and the header of a spool's client; little more than its id where that is damaged."""
+    try:
+        identity = read_identity(directory)
+        return str(identity.pop("topic", "")), Header(**identity)
+    except (ValueError, TypeError) as error:
+        warn("%s is damaged (%s); its records are sent without it", directory / "client.json", error)
+        return "", Header(directory.name, 1, 1, "unknown", 0, "", None, None, None)
+
+
+def _remove_halves(root: Path) -> None:
+    """Remove what a kill left of spools that were being made or removed: nothing in them is waited for."""
+    for directory in root.iterdir() if root.is_dir() else ():
+        if (directory / "client.json").exists() or not (directory / "lock").exists():
+            continue
+        with contextlib.suppress(OSError):
+            is_young = time.time() - directory.stat().st_mtime < _MAKING_S
+            lock = None if is_young else lock_spool(directory)
+            if lock is not None:
+                remove_spool(directory)
+                os.close(lock)
 
 
 def _last_number(directory: Path) -> int:

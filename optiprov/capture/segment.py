@@ -131,6 +131,7 @@ class SegmentReader:
     Reading takes no lock and no copy of the file: the writer may be another thread or process.
 
     Attributes:
+        first: sequence number of the first record.
         next: sequence number of the next record.
         shapes: the shapes defined so far, encoded, by their numbers.
 
@@ -149,6 +150,7 @@ class SegmentReader:
         if magic != _MAGIC:
             self._map.close()
             raise ValueError(f"{path} is no spool segment")
+        self.first: int = self.next
         self._offset = HEADER_BYTES
         self.shapes: Dict[int, bytes] = {}
         self.sealed = False

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _SEGMENT_BYTES = 1 << 20
 _MAX_SHAPES = 64  # in a segment; they go along with each batch
+_MAX_UNREADABLE = 1_000_000  # missing records that are believed: names of files may be garbage too
 _NUMBER_BYTES = 20  # of a shape, in text
 _STATE = struct.Struct("<QQQ")
 _STATE_BYTES = 4096
@@ -273,10 +274,16 @@ class SpoolWriter:
 
 
 class SpoolReader:
-    """Reads the records of a spool in order, from any number on. Not thread-safe."""
+    """Reads the records of a spool in order, from any number on. Not thread-safe.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: the spool's.
+        has_ended: its writer is gone: where a segment breaks off, the next one goes on.
+    """
+
+    def __init__(self, directory: Path, *, has_ended: bool = False) -> None:
         self.directory = directory
+        self._has_ended = has_ended
         self._segment: Optional[SegmentReader] = None
         self.next = 1
 
@@ -309,7 +316,9 @@ class SpoolReader:
                 if len(records) >= max_records or size >= max_bytes:
                     break
             if not records and not self._leave_segment():
-                break
+                records = self._unreadable_rest(max_records)
+                if not records:
+                    break
         return (first if records else self.next), records
 
     @property
@@ -322,11 +331,24 @@ class SpoolReader:
             self._segment = self._open()
         return self._segment is not None
 
+    def _unreadable_rest(self, max_records: int) -> List[bytes]:
+        """Return a tombstone for each record that cannot be read between here and the next segment."""
+        if self._segment is None or not (self._segment.sealed or self._has_ended):
+            return []
+        following = [first for first, _ in segments(self.directory) if first > self.next]
+        if not following:
+            return []
+        missing = min(following[0] - self.next, max_records, _MAX_UNREADABLE)
+        self._segment.next = self.next = self.next + missing
+        return [_UNREADABLE] * missing
+
     def _leave_segment(self) -> bool:
         """Leave a segment that is at its end; False where it may go on."""
         segment = self._segment
         # A killed writer seals nothing; the next segment's name says that this one is at its end.
-        if segment is None or not segment_path(self.directory, segment.next).exists():
+        if segment is None or segment.next == segment.first:
+            return False
+        if not segment_path(self.directory, segment.next).exists():
             return False
         self.next = max(self.next, segment.next)
         self._close()
@@ -375,6 +397,20 @@ def leave_tombstone(directory: Path, state: SpoolState) -> None:
         segment.append(tombstone)
         segment.seal()
         state.lost, state.head = 0, state.head + 1
+
+
+def leave_end(directory: Path, state: SpoolState) -> None:
+    """Leave a record behind the head of a spool whose end cannot be read; hold its lock.
+
+    Raises:
+        OSError: there is no room.
+    """
+    payload = encode_record(Lost(0, "the end of the spool cannot be read"))
+    room = HEADER_BYTES + len(payload) + 2 * FRAME_OVERHEAD_BYTES
+    segment = SegmentWriter(directory, state.head + 1, room)
+    segment.append(payload)
+    segment.seal()
+    state.head += 1
 
 
 def _is_text(shape: ShapeTuple) -> bool:

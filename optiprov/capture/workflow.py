@@ -6,7 +6,6 @@ import itertools
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, Optional, Tuple, Type, Union
 
 from optiprov.capture.client import Client, get_client
-from optiprov.capture.environment import capture_environment, wait_for_environment
 from optiprov.records import Record, RunBegin, RunEnd, Status, new_id, now_us
 
 if TYPE_CHECKING:
@@ -74,13 +73,13 @@ class Workflow:
         client = get_client()
         campaign = self.campaign or client.settings.campaign
         self.emit(RunBegin(self.run_id, self.dataflow_id, now_us(), campaign, self.agent))
-        capture_environment(client)
+        client.capture_environment()
 
     def end(self, status: str = Status.FINISHED) -> None:
         """End the run (this process's part of it), and wait until it is stored, up to the flush deadline."""
         client, record_count = self.counted()
         client.emit(RunEnd(self.run_id, now_us(), status, record_count))
-        client.flush(wait_for_environment(client, client.settings.flush_timeout_s))
+        client.flush_all()
 
     def __enter__(self) -> Workflow:
         self.begin()

@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo monetdb test check format lint types contracts docs coverage bench lock clean
+.PHONY: help setup demo demo-monetdb monetdb test check format lint types contracts docs coverage bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ setup: $(READY) ## create .venv from the lock file
 
 demo: $(READY) ## run the main job: choose the hyperparameters of an image classifier
 	$(BIN)/optiprov optimize experiments/digits/optimization.py --seed 1
+
+demo-monetdb: $(READY) ## run a short demo with its provenance in MonetDB
+	$(BIN)/python -m tests.monetdb.demo
 
 monetdb: $(READY) ## fetch the engine of MonetDB, for tests
 	$(BIN)/python -m tests.monetdb.engine

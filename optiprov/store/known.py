@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Event = Literal["begin", "end"]
 
 _MAX_ENTRIES = 1_000_000
+_MANY = 100  # ranges, from which sorting costs less than making room for each
 
 
 class KnownTasks:
@@ -105,6 +106,10 @@ class _Ids:
         lasts = ordered[np.concatenate((breaks, [len(ordered) - 1]))].tolist()
         if any(self._overlaps(first, last) for first, last in zip(firsts, lasts, strict=True)):
             return False
+        if len(firsts) > _MANY:
+            self._firsts = sorted(self._firsts + firsts)  # as no two overlap, so are the pairs
+            self._lasts = sorted(self._lasts + lasts)
+            return True
         for first, last in zip(firsts, lasts, strict=True):
             self._add_range(first, last)
         return True

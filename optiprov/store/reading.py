@@ -41,9 +41,11 @@ class Reading:
         place = self._place
         self._place += len(payloads)
         parsed = parse_records(payloads)
-        numbers = [row[0] if type(row) is list and row and type(row[0]) is int else None for row in parsed]
-        for number in dict.fromkeys(numbers):
-            indexes = [index for index, one in enumerate(numbers) if one == number]
+        by_number: dict[int | None, list[int]] = {}
+        for index, row in enumerate(parsed):
+            is_row = type(row) is list and row and type(row[0]) is int
+            by_number.setdefault(row[0] if is_row else None, []).append(index)
+        for number, indexes in by_number.items():
             group = None if number is None else self._group(batch, number)
             if group is not None:
                 group.rows += [parsed[index] for index in indexes]

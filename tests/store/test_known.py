@@ -31,3 +31,15 @@ def test_numbers_in_a_row_take_no_room():
     for first in range(0, 1_000_000, 1000):
         assert ids.add_numbers(np.arange(first, first + 1000))
     assert len(ids) == 1
+
+
+def test_many_ranges_at_once_are_a_set_too():
+    """Ids with gaps, in any order, beside those that are there."""
+    ids = _Ids()
+    assert ids.add_numbers(np.arange(10_000, 10_010))
+    shuffled = np.random.default_rng(1).permutation(np.arange(0, 30_000, 3)[:3000])
+    assert ids.add_numbers(shuffled[shuffled < 9_000])
+    assert not ids.add_numbers(np.array([1, 8_997, 2]))
+    assert ids.add_numbers(np.array([1, 2, 8_998]))
+    assert not any(ids.add(str(number)) for number in (0, 3, 8_997, 10_009))
+    assert ids.add("4")

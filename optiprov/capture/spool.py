@@ -18,6 +18,7 @@ import mmap
 import os
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from optiprov.capture.segment import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _SEGMENT_BYTES = 1 << 20
 _MAX_SHAPES = 64  # in a segment; they go along with each batch
+_GIVE_WAY_TIMES = 100
 _MAX_UNREADABLE = 1_000_000  # missing records that are believed: names of files may be garbage too
 _NUMBER_BYTES = 20  # of a shape, in text
 _STATE = struct.Struct("<QQQ")
@@ -173,6 +175,8 @@ class SpoolWriter:
             return self.append(row, shape) if is_taken else None
         payload, segment = start
         payload += row
+        if self._is_appending:
+            self._give_way()
         with self._lock:
             if segment is self._segment and not self._is_appending and not self._has_lost:
                 self._is_appending = True
@@ -185,6 +189,17 @@ class SpoolWriter:
                     if self._interrupting:
                         self._append_what_interrupted()
         return self.append(row, shape)
+
+    def _give_way(self) -> None:
+        """Let the thread that appends get on with it.
+
+        One that blocks on the lock would get it before it can run, and all others would then block in turn.
+        In a signal handler the wait is in vain, and short.
+        """
+        for _ in range(_GIVE_WAY_TIMES):
+            time.sleep(0)
+            if not self._is_appending:
+                return
 
     def _append_what_interrupted(self) -> None:
         while self._interrupting:

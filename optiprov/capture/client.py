@@ -123,7 +123,10 @@ class Client:
             return False
         if len(text) > _MAX_ROW_BYTES:
             return False
-        is_stored = spool.append_row(b"," + text[1:].encode("ascii"), shape)
+        try:
+            is_stored = spool.append_row(b"," + text[1:].encode("ascii"), shape)
+        except TypeError:  # what cannot be hashed is no text
+            return False
         if is_stored is None:
             return False
         if not is_stored:
@@ -210,7 +213,8 @@ def _send_leftovers(settings: Settings) -> None:
             expire_spools(root, max_age_s)
 
     arguments = (settings.spool, settings.broker, settings.spool_max_age_s)
-    threading.Thread(target=send, args=arguments, name="optiprov-leftovers", daemon=True).start()
+    with contextlib.suppress(RuntimeError):  # no more threads: the next process sends them
+        threading.Thread(target=send, args=arguments, name="optiprov-leftovers", daemon=True).start()
 
 
 def _settings() -> Settings:

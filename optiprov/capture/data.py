@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from optiprov.capture.client import get_client
+from optiprov.capture.warnings import warn
 from optiprov.records import Item
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ class Data:
         self.dataset = dataset if type(dataset) is str else str(dataset)
         self.dataflow_id = dataflow_id if type(dataflow_id) is str else str(dataflow_id)
         self.derivations: List[Any] = derivations.copy() if type(derivations) is list else listed(derivations)
-        self.attributes: Dict[str, Any] = dict(attributes) if attributes else {}
-        self._id: Union[str, Tuple[str, int], None] = id  # a tuple stands for `<client>:<number>`
+        self.attributes: Dict[str, Any] = _mapping(attributes) if attributes else {}
+        self._id: Union[str, Tuple[str, int], None] = (
+            id if id is None else str(id)
+        )  # a tuple stands for `<client>:<number>`
         self.is_new = id is None or bool(self.attributes)  # its values are still to be emitted
         # Values and no more: no file, derived from nothing, its id still to be given.
         self.is_plain = id is None and not self.derivations
@@ -115,7 +118,20 @@ def to_list(data: Union[Data, Iterable[Data], None]) -> List[Data]:
     """Return what a task was given as a list: one `Data`, several, or none."""
     if data is None:
         return []
-    return [data] if isinstance(data, Data) else list(data)
+    return (
+        list(data)
+        if isinstance(data, (list, tuple))
+        else [data]
+        if isinstance(data, Data)
+        else _several(data)
+    )
+
+
+def _several(data: Any) -> List[Data]:
+    try:
+        return list(data)
+    except TypeError:
+        return [data]
 
 
 def rows_of(items: List[Data], row: List[Any], client: Client) -> Optional[Tuple[ItemTuple, ...]]:
@@ -124,15 +140,37 @@ def rows_of(items: List[Data], row: List[Any], client: Client) -> Optional[Tuple
     None, with nothing changed, where one is more than values.
     """
     for one in items:
-        if not one.is_plain:
+        if not isinstance(one, Data) or not one.is_plain:
             return None
+    if len(items) > 1 and len(set(map(id, items))) < len(items):
+        return None  # one of them twice
     return tuple([one.to_row(row, client) for one in items])
 
 
 def keep_new(items: List[Data]) -> None:
     """Have items that were to go as rows, but did not, emitted whole."""
     for one in items:
-        one.is_new = True
+        if isinstance(one, Data):
+            one.is_new = True
+
+
+def to_items(items: List[Data]) -> List[Item]:
+    """Return the records of items; what is no `Data` is left out, with a warning."""
+    for one in items:
+        if not isinstance(one, Data):
+            warn("a task uses and generates Data objects, got %s; it is left out", type(one).__name__)
+    return [one.to_item() for one in items if isinstance(one, Data)]
+
+
+def _mapping(attributes: Any) -> Dict[str, Any]:
+    try:
+        return dict(attributes)
+    except (TypeError, ValueError):
+        warn(
+            "the attributes of a data item are a mapping of names to values, got %s",
+            type(attributes).__name__,
+        )
+        return {}
 
 
 def listed(value: Any) -> List[Any]:

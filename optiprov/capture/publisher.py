@@ -244,7 +244,7 @@ class Publisher:
             self._again(self._state.acked + 1)
             return
         mark, resend = _read_ack(message.payload)
-        if mark is None or mark > self._state.head:
+        if mark is None or mark > max(self._state.head, self._spool.next - 1):
             return
         if mark > self._state.acked:
             self._state.acked = mark

@@ -29,7 +29,7 @@ from optiprov.capture.segment import (
     segment_path,
     segments,
 )
-from optiprov.records import Lost
+from optiprov.records import Lost, Status
 from optiprov.wire import encode_record, encode_shape
 
 if TYPE_CHECKING:
@@ -429,8 +429,14 @@ def leave_end(directory: Path, state: SpoolState) -> None:
 
 
 def _is_text(shape: ShapeTuple) -> bool:
-    """Whether all names of attributes are text: only those stay what they are in JSON."""
-    return all(type(name) is str for _, _, names in shape[-1] for name in names)
+    """Whether the service takes a shape: names and ids are text, which JSON keeps, and a status is known."""
+    _, run_id, dataflow, transformation, host, agent, status, items = shape
+    texts = (run_id, dataflow, transformation, host or "", agent or "")
+    return (
+        all(isinstance(text, str) for text in texts)
+        and (status is None or status in Status.ENDS)
+        and all(type(name) is str for _, _, names in items for name in names)
+    )
 
 
 def _tombstone(record_count: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Iterable, List, Optional, Type, Union
 
-from optiprov.capture.data import Data, keep_new, listed, rows_of, to_list
+from optiprov.capture.data import Data, keep_new, listed, rows_of, to_items, to_list
 from optiprov.capture.warnings import warn
 from optiprov.records import Status, TaskBegin, TaskEnd, Telemetry, now_us, qualify_dependency
 from optiprov.wire import BEGIN, END
@@ -56,8 +56,8 @@ class Task:
         ]
         self._started_at = started_at
         self._ended_at = ended_at
-        self._host = host
-        self._agent = agent
+        self._host = host if host is None else str(host)
+        self._agent = agent if agent is None else str(agent)
 
     def begin(self, data: Union[Data, Iterable[Data], None] = None) -> None:
         """Begin the task, which uses these data items."""
@@ -82,7 +82,7 @@ class Task:
                 run.dataflow_id,
                 started_us,
                 self.dependencies,
-                [one.to_item() for one in items],
+                to_items(items),
                 self._host,
                 self._agent,
             )
@@ -109,7 +109,9 @@ class Task:
                     self._sample(run.sampler, "end")
                 return
             keep_new(items)
-        generated = [one.to_item() for one in items]
+        if status not in Status.ENDS:
+            warn("task %s: a status is one of %s, got %r; its end is rejected", self.id, Status.ENDS, status)
+        generated = to_items(items)
         client.emit(
             TaskEnd(
                 *(run.run_id, self.id, self.transformation, run.dataflow_id),

@@ -38,7 +38,7 @@ class Workflow:
         self.dataflow_id = str(dataflow_id)
         self.campaign = campaign
         self.agent = agent
-        self.run_id = run_id or get_client().settings.run_id or new_id()
+        self.run_id = str(run_id or get_client().settings.run_id or new_id())
         asked = get_client().settings.telemetry if telemetry is None else telemetry
         self.sampler: Optional[Sampler] = None
         if asked:

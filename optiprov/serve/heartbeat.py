@@ -12,6 +12,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from optiprov.errors import StoreError
 from optiprov.store.closing import clients_with_open_parts, close_open_parts
 
 if TYPE_CHECKING:
@@ -82,5 +83,8 @@ class Heartbeats:
         for client in clients:
             ended_at = utc - datetime.timedelta(seconds=now - self._heard_at[client])
             reason = f"nothing was heard of its process for {self._silence_s:g} s"
-            close_open_parts(self._backend, [client], reason, ended_at)
+            try:
+                close_open_parts(self._backend, [client], reason, ended_at)
+            except self._backend.faults as error:
+                raise StoreError(f"the store takes no records at present: {error}") from error
             _log.warning("client %s has been silent for %g s; its runs are stopped", client, self._silence_s)

@@ -114,7 +114,9 @@ class DuckDBBackend(Backend):
         except duckdb.InterruptException as error:
             raise TimeoutError(f"the query was interrupted (after {timeout_s} s)") from error
         except (duckdb.Error, ValueError) as error:
-            raise QueryError(str(error)) from error
+            # A query that would write breaks its read-only transaction: that is the query's fault.
+            is_ours = isinstance(error, self.faults) and not isinstance(error, duckdb.TransactionException)
+            raise (StoreError if is_ours else QueryError)(str(error)) from error
         finally:
             if timer is not None:
                 timer.cancel()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from optiprov.errors import WireError
 from optiprov.records import TaskBegin, TaskEnd, read_dependency
 from optiprov.store.columns import Group, Unfit, edge_rows, task_columns
+from optiprov.store.rows import check_event
 from optiprov.wire import END, expand, parse_records, read_record
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Reading:
     def _add(self, record: Record, header: Header, sequence: int, place: int) -> None:
         if isinstance(record, TaskBegin | TaskEnd):
             event: Event = "begin" if isinstance(record, TaskBegin) else "end"
+            check_event(record)  # before it is noted: what is rejected has not happened
             if not self._known.add(event, record.run_id, record.transformation, record.task_id):
                 verb = "begun" if event == "begin" else "ended"
                 raise WireError(

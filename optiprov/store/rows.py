@@ -303,6 +303,19 @@ _ADD: dict[type, Callable[[Rows, Any, Header, int], None]] = {
 }
 
 
+def check_event(record: records.TaskBegin | records.TaskEnd) -> None:
+    """Check what the rows of a task's begin or end are made of.
+
+    Raises:
+        ValueError, OverflowError: its status or its time is none.
+    """
+    if isinstance(record, records.TaskBegin):
+        timestamp(record.started_us)
+    else:
+        timestamp(record.ended_us)
+        _end(record.status)
+
+
 def timestamp(microseconds: int) -> datetime.datetime:
     """Return a UTC timestamp for microseconds since the epoch.
 

@@ -81,13 +81,14 @@ class Writer:
         Raises:
             StoreError: the engine is in trouble (a full disk, say); nothing of the batches is stored.
         """
+        troubles: tuple[type[Exception], ...] = (StoreError, *self._backend.faults)
         parts = [list(batches)]
         outcomes: list[Outcome] = []
         while parts:
             part = parts.pop()
             try:
                 outcomes.append(self._commit(part))
-            except self._backend.faults as error:
+            except troubles as error:
                 self._is_stale = True
                 raise StoreError(f"the store takes no records at present: {error}") from error
             except Exception as error:  # noqa: BLE001 - whatever the engine refuses must not stop the stream
@@ -98,8 +99,14 @@ class Writer:
                 elif len(part[0].records) > 1:
                     parts += [[half] for half in reversed(_halves(part[0]))]
                 else:
-                    outcomes.append(self._commit_rejected(part[0], str(error)))
+                    outcomes.append(self._reject(part[0], str(error)))
         return _merged(outcomes) if outcomes else Outcome(self._commit_id)
+
+    def _reject(self, batch: Batch, reason: str) -> Outcome:
+        try:
+            return self._commit_rejected(batch, reason)
+        except self._backend.faults as error:
+            raise StoreError(f"the store takes no records at present: {error}") from error
 
     def reject_messages(self, messages: Sequence[tuple[bytes, str]]) -> Outcome:
         """Keep messages that are no batches, each with the reason.
@@ -120,6 +127,8 @@ class Writer:
         rows = Rows(self._commit_id + 1)
         client = batch.header.client
         mark = _lose(batch.header, self.marks.get(client, 0), rows)
+        if batch.header.first > mark + 1:  # it came too early, and comes again
+            return Outcome(self._commit_id, {client: Ack(self.marks.get(client, 0), resend=True)})
         first, payloads = _fresh(batch, mark)
         for sequence, payload in enumerate(payloads, first):
             rows.reject(batch.header, sequence, reason, payload)

@@ -20,6 +20,7 @@ _MAGIC = b"OP\x01"
 _PLAIN, _DEFLATED = b"\x00", b"\x01"
 _COMPRESS_FROM_BYTES = 200
 MAX_BODY_BYTES = 64 << 20
+MAX_BATCH_RECORDS = 20_000
 _NO_SHAPES: Mapping[int, Any] = {}
 
 
@@ -76,7 +77,10 @@ def decode_batch(payload: bytes) -> Batch:
     """
     if payload[:3] != _MAGIC:
         raise WireError(f"a batch starts with {_MAGIC!r}, got {payload[:3]!r}")
-    head, *lines = _body(payload).split(b"\n")
+    body = _body(payload)
+    if body.count(b"\n") > MAX_BATCH_RECORDS:
+        raise WireError(f"a batch has at most {MAX_BATCH_RECORDS} records, got {body.count(10)}")
+    head, *lines = body.split(b"\n")
     header = _header(head)
     if not lines:
         raise WireError("the batch is cut off behind its header")

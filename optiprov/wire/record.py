@@ -17,6 +17,7 @@ MAX_RECORD_BYTES = 32 << 20
 
 _KIND_OF = {cls: kind for kind, cls in KINDS.items()}
 _TEXT_LIMIT = 2000  # of the repr of an object that no rule covers
+_MAX_TIME_US = 2**55  # the year 3111
 _MAX_DEPTH = 20  # of a structure that json refuses
 _MAX_INT_BITS = 10_000  # Python converts ints of more than 4300 digits to and from text on request only
 
@@ -194,6 +195,7 @@ def _is_file(file: Any) -> bool:
         isinstance(file, dict)
         and all(_IS["Optional[str]"](file.get(name)) for name in ("path", "role"))
         and all(file.get(name) is None or _IS["int"](file[name]) for name in ("size_bytes", "modified_us"))
+        and abs(file.get("modified_us") or 0) < _MAX_TIME_US
     )
 
 

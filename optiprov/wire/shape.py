@@ -11,6 +11,7 @@ numbers stay numbers.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any, Dict, Final, List, NamedTuple, Optional, Tuple, Union
 
@@ -75,13 +76,19 @@ def encode_shape(shape: ShapeTuple) -> bytes:
 def decode_shapes(line: bytes) -> Dict[int, Shape]:
     """Decode the shapes of a batch: a JSON object of shapes by their numbers.
 
+    One that is none is left out: its rows, and no others, are refused.
+
     Raises:
         WireError: the line is none; the message says why.
     """
     try:
-        shapes = {int(number): _shape(raw) for number, raw in json.loads(line).items()}
+        listed = [(int(number), raw) for number, raw in json.loads(line).items()]
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WireError(f"the batch has no shapes: {error}") from error
+    shapes = {}
+    for number, raw in listed:
+        with contextlib.suppress(ValueError, TypeError):
+            shapes[number] = _shape(raw)
     return shapes
 
 

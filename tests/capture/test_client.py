@@ -452,3 +452,39 @@ def test_end_of_a_task_without_begin_is_emitted(offline):
     """Capture does not judge; the store puts events together."""
     Task(1, Workflow("f"), "t").end()
     assert isinstance(only(spooled(offline))[0], TaskEnd)
+
+
+ODD = """
+from pathlib import Path
+from optiprov import Data, Task, Workflow
+workflow = Workflow("odd", run_id=RUN)
+workflow.begin()
+for number in range(20):
+    odd = {3: {"host": Path("/x")}, 4: {"agent": {"a": 1}}}
+    task = Task(number, workflow, "step", **odd.get(number, {}))
+    task.begin([Data("step_input", "odd", [], {"n": [number]})])
+    task.end(status="done" if number == 5 else "finished")
+one = Data("twice", "odd", [], {"n": [1]})
+Task("twice", workflow, "step").begin([one, one])
+Task("nothing", workflow, "step").begin([None, 3, "x"])
+Task("text", workflow, "step").begin("abc")
+bad = [Data("step_input", "odd", [], ["no", "mapping"]), Data("i", "odd", [], {"v": [3]}, id=5)]
+Task("bad", workflow, "step").begin(bad)
+workflow.end()
+"""
+
+
+def test_what_nobody_expects_costs_at_most_its_own_record(shared_service, run_python):
+    """An unknown status, a host that is a path, data that is none: the rest is stored, nothing is raised."""
+    run_id = os.urandom(8).hex()
+    _, errors = run_python(ODD.replace("RUN", repr(run_id)), OPTIPROV_BROKER=shared_service.mqtt)
+    assert "a status is one of" in errors
+    assert "got NoneType; it is left out" in errors
+    store = optiprov.connect(shared_service.http)
+    tasks = store.tasks(run_id)
+    assert tasks["task_id"].tolist() == [*map(str, range(20)), "twice", "nothing", "text", "bad"]
+    assert tasks["status"].tolist().count("finished") == 19
+    assert tasks["host"][3] == "/x"
+    reasons = store.sql("SELECT reason FROM prov.rejected")["reason"].tolist()
+    assert reasons == ["a status at the end is one of finished, failed, stopped, got 'done'"]
+    assert store.sql("SELECT count(*) AS n FROM odd.twice")["n"][0] == 1

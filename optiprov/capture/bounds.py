@@ -7,8 +7,9 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from optiprov.capture.recovery import open_state
 from optiprov.capture.segment import SegmentWriter, segments
-from optiprov.capture.spool import SpoolState, lock_spool
+from optiprov.capture.spool import lock_spool
 from optiprov.capture.warnings import warn
 from optiprov.records import Lost
 from optiprov.wire import encode_record
@@ -110,7 +111,7 @@ def age_s(directory: Path) -> float:
 
 def _expire(directory: Path, max_age_s: float) -> int:
     held, age = segments(directory), age_s(directory)
-    state = SpoolState(directory / "state")
+    state = open_state(directory)
     try:
         head, waiting = state.head, state.head - state.acked
         if not held or held[0][0] >= head or waiting <= 0 or age < _WARN_AGE_FROM * max_age_s:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, List, Optional
 
 from optiprov.capture.environment import EnvironmentCapture
 from optiprov.capture.settings import Settings
-from optiprov.capture.spool import SpoolReader, SpoolWriter
+from optiprov.capture.spool import SpoolWriter
+from optiprov.capture.spool_reader import SpoolReader
 from optiprov.capture.warnings import warn
 from optiprov.errors import UrlError
 from optiprov.records import Record, new_id
@@ -57,6 +58,7 @@ class Client:
             settings.study,
             settings.campaign,
         )
+        self._is_closed = False
         self._spool = self._make_spool()
         self._publisher: Optional[Publisher] = None
         self._environment: Optional[EnvironmentCapture] = None
@@ -137,7 +139,7 @@ class Client:
 
     def flush(self, timeout_s: Optional[float] = None) -> bool:
         """Wait until all that was emitted is stored; False where it is not within the time."""
-        if self._spool is None or self._publisher is None:
+        if self._spool is None or self._publisher is None or self._spool.is_closed:
             return False
         limit = self.settings.flush_timeout_s if timeout_s is None else timeout_s
         return self._publisher.flush(self._spool.state.head, limit)
@@ -157,8 +159,9 @@ class Client:
 
     def close(self) -> None:
         """Flush and stop; what is not stored stays in the spool for others to send."""
-        if self._spool is None:
+        if self._spool is None or self._is_closed:
             return
+        self._is_closed = True
         self._spool.count_lost()
         self.flush_all()
         if self._publisher is None or self._publisher.stop():

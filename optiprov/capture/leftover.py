@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple
 
-from optiprov.capture.segment import SegmentReader, segments
-from optiprov.capture.spool import (
-    SpoolReader,
-    SpoolState,
-    leave_end,
-    leave_tombstone,
-    lock_spool,
-    read_identity,
-    remove_spool,
-)
+from optiprov.capture.recovery import last_number, open_state, read_identity, remove_if_empty
+from optiprov.capture.spool import leave_tombstone, lock_spool, remove_spool
+from optiprov.capture.spool_reader import SpoolReader
+from optiprov.capture.spool_state import SpoolState
 from optiprov.capture.warnings import warn
 from optiprov.wire import BrokerAddress, Header
 
@@ -24,13 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_MAX_UNREADABLE = 1_000_000  # records that are believed to be missing at the end of a spool
-_MAKING_S = 60.0
-
-
 def spool_directories(root: Path) -> List[Path]:
     """List the spools of single clients below a spool directory."""
-    return sorted(path.parent for path in root.glob("*/client.json"))
+    return sorted({path.parent for pattern in ("*/client.json", "*/*.seg") for path in root.glob(pattern)})
 
 
 def spool_heads(root: Path) -> Dict[str, int]:
@@ -76,7 +64,7 @@ def waiting_clients(root: Path) -> List[WaitingClient]:
             is_alive = False
         except OSError:
             is_alive = True
-        head = state.head if is_alive else max(state.head, _last_number(directory))
+        head = state.head if is_alive else max(state.head, last_number(directory))
         if head > state.acked:
             waiting.append(WaitingClient(directory.name, head - state.acked, is_alive, identity))
         state.close()
@@ -89,7 +77,7 @@ def send_leftovers(root: Path, broker: BrokerAddress, *, timeout_s: float = 30.0
     Returns:
         The ids of the clients whose spools still hold records: the broker or the service did not answer.
     """
-    _remove_halves(root)
+    _remove_empty(root)
     unsent = []
     for directory in spool_directories(root):
         try:
@@ -110,21 +98,16 @@ def send_leftovers(root: Path, broker: BrokerAddress, *, timeout_s: float = 30.0
 
 
 def _send(directory: Path, broker: BrokerAddress, timeout_s: float) -> bool:
-    topic, header = _identity(directory)
-    state = SpoolState(directory / "state")
-    last = _last_number(directory)
-    if 0 <= state.head - last <= _MAX_UNREADABLE:
-        if state.head > last > 0:  # the end of the last segment cannot be read: what follows says so
-            leave_end(directory, state)
-    else:
-        state.head = last  # behind what is on disk, or garbage
+    identity = read_identity(directory)
+    state = open_state(directory)
     leave_tombstone(directory, state)
+    topic = str(identity.pop("topic", ""))
     sent = state.acked >= state.head
     has_stopped = True
     if not sent:
         from optiprov.capture.publisher import Publisher  # not above: an application needs it on connect only
 
-        publisher = Publisher(SpoolReader(directory, has_ended=True), state, header, broker, topic)
+        publisher = Publisher(SpoolReader(directory), state, Header(**identity), broker, topic)
         publisher.start()
         sent = publisher.flush(state.head, timeout_s)
         has_stopped = publisher.stop()
@@ -135,40 +118,16 @@ def _send(directory: Path, broker: BrokerAddress, timeout_s: float) -> bool:
     return sent
 
 
-def _identity(directory: Path) -> Tuple[str, Header]:
-    """Return the topic and the header of a spool's client; little more than its id where that is damaged."""
-    try:
-        identity = read_identity(directory)
-        return str(identity.pop("topic", "")), Header(**identity)
-    except (ValueError, TypeError) as error:
-        warn("%s is damaged (%s); its records are sent without it", directory / "client.json", error)
-        return "", Header(directory.name, 1, 1, "unknown", 0, "", None, None, None)
-
-
-def _remove_halves(root: Path) -> None:
-    """Remove what a kill left of spools that were being made or removed: nothing in them is waited for."""
-    for directory in root.iterdir() if root.is_dir() else ():
-        if (directory / "client.json").exists() or not (directory / "lock").exists():
-            continue
-        with contextlib.suppress(OSError):
-            is_young = time.time() - directory.stat().st_mtime < _MAKING_S
-            lock = None if is_young else lock_spool(directory)
-            if lock is not None:
-                remove_spool(directory)
-                os.close(lock)
-
-
-def _last_number(directory: Path) -> int:
-    """Return the number of the last record on disk: its writer may have died before it counted it."""
-    held = segments(directory)
-    if not held:
-        return 0
-    try:
-        reader = SegmentReader(held[-1][1])
-    except (OSError, ValueError):
-        return 0
-    for _ in reader.frames():
-        pass
-    last: int = reader.next - 1
-    reader.close()
-    return last
+def _remove_empty(root: Path) -> None:
+    """Remove the spools of clients that were killed as they made or removed them."""
+    for path in sorted(root.glob("*/lock")):
+        try:
+            lock = lock_spool(path.parent)
+        except OSError:
+            continue  # its client is alive, or has just removed it
+        try:
+            remove_if_empty(path.parent)
+        except OSError as error:
+            warn("the empty spool %s cannot be removed: %s", path.parent, error)
+        finally:
+            os.close(lock)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from typing import Any, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 from optiprov.capture.background import importing
-from optiprov.capture.spool import SpoolReader, SpoolState, free_acknowledged
+from optiprov.capture.spool import free_acknowledged
 from optiprov.capture.warnings import warn
 from optiprov.wire import (
     SERVICE_TOPIC,
@@ -19,6 +19,10 @@ from optiprov.wire import (
     records_topic,
     service_topic,
 )
+
+if TYPE_CHECKING:
+    from optiprov.capture.spool_reader import SpoolReader
+    from optiprov.capture.spool_state import SpoolState
 
 _MAX_BATCH_RECORDS = 1000
 _MAX_BATCH_BYTES = 512 << 10

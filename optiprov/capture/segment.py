@@ -47,9 +47,11 @@ def segments(directory: Path) -> List[Tuple[int, Path]]:
     found = []
     for path in directory.glob("*" + _SUFFIX):
         try:
-            found.append((int(path.stem, 16), path))
+            first = int(path.stem, 16)
         except ValueError:
             continue
+        if path.name == segment_path(directory, first).name:
+            found.append((first, path))
     return sorted(found)
 
 
@@ -131,7 +133,6 @@ class SegmentReader:
     Reading takes no lock and no copy of the file: the writer may be another thread or process.
 
     Attributes:
-        first: sequence number of the first record.
         next: sequence number of the next record.
         shapes: the shapes defined so far, encoded, by their numbers.
 
@@ -147,10 +148,9 @@ class SegmentReader:
         finally:
             os.close(descriptor)
         magic, self.next = _HEADER.unpack_from(self._map, 0) if len(self._map) >= HEADER_BYTES else (b"", 0)
-        if magic != _MAGIC:
+        if magic != _MAGIC or segment_path(path.parent, self.next).name != path.name:
             self._map.close()
             raise ValueError(f"{path} is no spool segment")
-        self.first: int = self.next
         self._offset = HEADER_BYTES
         self.shapes: Dict[int, bytes] = {}
         self.sealed = False
@@ -187,3 +187,20 @@ class SegmentReader:
     def close(self) -> None:
         """Let go of the file."""
         self._map.close()
+
+
+class UnreadableSegment:
+    """Stands for a file that is no segment any more (bit rot, garbage): none of its records can be read."""
+
+    sealed = True
+
+    def __init__(self, first: int) -> None:
+        self.next = first
+        self.shapes: Dict[int, bytes] = {}
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield nothing."""
+        return iter(())
+
+    def close(self) -> None:
+        """Do nothing: no file is held."""

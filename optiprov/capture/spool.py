@@ -14,7 +14,6 @@ import contextlib
 import fcntl
 import itertools
 import json
-import mmap
 import os
 import struct
 import threading
@@ -24,11 +23,10 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 from optiprov.capture.segment import (
     FRAME_OVERHEAD_BYTES,
     HEADER_BYTES,
-    SegmentReader,
     SegmentWriter,
-    segment_path,
     segments,
 )
+from optiprov.capture.spool_state import SpoolState
 from optiprov.records import Lost, Status
 from optiprov.wire import encode_record, encode_shape
 
@@ -40,61 +38,9 @@ if TYPE_CHECKING:
 _SEGMENT_BYTES = 1 << 20
 _MAX_SHAPES = 64  # in a segment; they go along with each batch
 _GIVE_WAY_TIMES = 100
-_MAX_UNREADABLE = 1_000_000  # missing records that are believed: names of files may be garbage too
 _NUMBER_BYTES = 20  # of a shape, in text
-_STATE = struct.Struct("<QQQ")
-_STATE_BYTES = 4096
 _UINT64 = struct.Struct("<Q")
 NO_ROOM = "there was no room in the spool: its disk was full, or it was at its bound (OPTIPROV_SPOOL_MAX_MB)"
-_UNREADABLE = encode_record(Lost(1, "the spooled record does not match its checksum"))
-
-
-class SpoolState:
-    """The three counters of a spool, shared between processes through a mapped file."""
-
-    def __init__(self, path: Path, *, create: bool = False) -> None:
-        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            if create:
-                os.posix_fallocate(descriptor, 0, _STATE_BYTES)
-            self.counters = mmap.mmap(descriptor, _STATE_BYTES)
-        finally:
-            os.close(descriptor)
-
-    def _get(self, offset: int) -> int:
-        return int(_UINT64.unpack_from(self.counters, offset)[0])
-
-    @property
-    def head(self) -> int:
-        """The sequence number of the last record, 0 before the first."""
-        return self._get(0)
-
-    @head.setter
-    def head(self, value: int) -> None:
-        _UINT64.pack_into(self.counters, 0, value)
-
-    @property
-    def acked(self) -> int:
-        """The high-water mark: every record up to it is stored."""
-        return self._get(8)
-
-    @acked.setter
-    def acked(self, value: int) -> None:
-        _UINT64.pack_into(self.counters, 8, value)
-
-    @property
-    def lost(self) -> int:
-        """Records that found no room and are not yet counted in a tombstone."""
-        return self._get(16)
-
-    @lost.setter
-    def lost(self, value: int) -> None:
-        _UINT64.pack_into(self.counters, 16, value)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self.counters.close()
 
 
 class SpoolWriter:
@@ -141,6 +87,11 @@ class SpoolWriter:
         self._segment: Optional[SegmentWriter] = None
         self._next = 1  # number of the first record of the next segment
         self._closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is taken any more."""
+        return self._closed
 
     def append(self, payload: bytes, shape: Optional[ShapeTuple] = None) -> bool:
         """Store a record; False where the disk is full: it is then counted as lost.
@@ -288,109 +239,6 @@ class SpoolWriter:
         os.close(self._lock_file)
 
 
-class SpoolReader:
-    """Reads the records of a spool in order, from any number on. Not thread-safe.
-
-    Args:
-        directory: the spool's.
-        has_ended: its writer is gone: where a segment breaks off, the next one goes on.
-    """
-
-    def __init__(self, directory: Path, *, has_ended: bool = False) -> None:
-        self.directory = directory
-        self._has_ended = has_ended
-        self._segment: Optional[SegmentReader] = None
-        self.next = 1
-
-    def seek(self, number: int) -> None:
-        """Read from this number on, or from the oldest that is there."""
-        self._close()
-        self.next = number
-
-    def oldest(self) -> int:
-        """Return the lowest number that the spool still holds, or the next one where it holds none."""
-        held = segments(self.directory)
-        return held[0][0] if held else self.next
-
-    def read(self, max_records: int, max_bytes: int) -> Tuple[int, List[bytes]]:
-        """Return the number of the first record read, and the records of one segment, up to both bounds."""
-        records: List[bytes] = []
-        size = 0
-        while not records and self._find_segment():
-            segment = self._segment
-            first = self.next
-            for number, payload in segment.frames() if segment is not None else ():
-                if number < self.next:
-                    continue
-                if not records:
-                    first = number
-                self.next = number + 1
-                record = _UNREADABLE if payload is None else payload
-                records.append(record)
-                size += len(record)
-                if len(records) >= max_records or size >= max_bytes:
-                    break
-            if not records and not self._leave_segment():
-                records = self._unreadable_rest(max_records)
-                if not records:
-                    break
-        return (first if records else self.next), records
-
-    @property
-    def shapes(self) -> Dict[int, bytes]:
-        """The shapes, encoded and by number, that the records read last may refer to."""
-        return self._segment.shapes if self._segment is not None else {}
-
-    def _find_segment(self) -> bool:
-        if self._segment is None:
-            self._segment = self._open()
-        return self._segment is not None
-
-    def _unreadable_rest(self, max_records: int) -> List[bytes]:
-        """Return a tombstone for each record that cannot be read between here and the next segment."""
-        if self._segment is None or not (self._segment.sealed or self._has_ended):
-            return []
-        following = [first for first, _ in segments(self.directory) if first > self.next]
-        if not following:
-            return []
-        missing = min(following[0] - self.next, max_records, _MAX_UNREADABLE)
-        self._segment.next = self.next = self.next + missing
-        return [_UNREADABLE] * missing
-
-    def _leave_segment(self) -> bool:
-        """Leave a segment that is at its end; False where it may go on."""
-        segment = self._segment
-        # A killed writer seals nothing; the next segment's name says that this one is at its end.
-        if segment is None or segment.next == segment.first:
-            return False
-        if not segment_path(self.directory, segment.next).exists():
-            return False
-        self.next = max(self.next, segment.next)
-        self._close()
-        return True
-
-    def _open(self) -> Optional[SegmentReader]:
-        held = segments(self.directory)
-        candidates = [path for first, path in held if first <= self.next]
-        if candidates:
-            path = candidates[-1]
-        elif held:
-            self.next, path = held[0]
-        else:
-            return None
-        try:
-            return SegmentReader(path)
-        except (OSError, ValueError):
-            return None
-
-    def _close(self) -> None:
-        if self._segment is not None:
-            self._segment.close()
-            self._segment = None
-
-    close = _close
-
-
 def free_acknowledged(directory: Path, acked: int) -> None:
     """Remove the segments whose records are all acknowledged, but for the last, which is written to."""
     held = segments(directory)
@@ -406,21 +254,16 @@ def leave_tombstone(directory: Path, state: SpoolState) -> None:
         OSError: there is no room still.
     """
     if state.lost:
-        tombstone = _tombstone(state.lost)
-        room = HEADER_BYTES + len(tombstone) + 2 * FRAME_OVERHEAD_BYTES
-        segment = SegmentWriter(directory, state.head + 1, room)
-        segment.append(tombstone)
-        segment.seal()
-        state.lost, state.head = 0, state.head + 1
+        append_alone(directory, state, _tombstone(state.lost))
+        state.lost = 0
 
 
-def leave_end(directory: Path, state: SpoolState) -> None:
-    """Leave a record behind the head of a spool whose end cannot be read; hold its lock.
+def append_alone(directory: Path, state: SpoolState, payload: bytes) -> None:
+    """Append a record, in a segment of its own, to a spool whose writer is gone; hold its lock.
 
     Raises:
         OSError: there is no room.
     """
-    payload = encode_record(Lost(0, "the end of the spool cannot be read"))
     room = HEADER_BYTES + len(payload) + 2 * FRAME_OVERHEAD_BYTES
     segment = SegmentWriter(directory, state.head + 1, room)
     segment.append(payload)
@@ -459,8 +302,10 @@ def lock_spool(directory: Path) -> int:
 
 
 def remove_spool(directory: Path) -> None:
-    """Remove a spool's files and its directory."""
-    for path in directory.iterdir():
+    """Remove a spool's files and its directory; a kill in between leaves nothing that seems to be unsent."""
+    for _, path in segments(directory):
+        path.unlink(missing_ok=True)
+    for path in sorted(directory.iterdir(), key=lambda path: path.name in ("state", "client.json", "lock")):
         path.unlink(missing_ok=True)
     directory.rmdir()
 
@@ -470,16 +315,3 @@ def _write_identity(directory: Path, identity: Dict[str, Any]) -> None:
     partial = directory / "client.json.new"
     partial.write_text(json.dumps(identity), encoding="utf-8")
     partial.replace(directory / "client.json")
-
-
-def read_identity(directory: Path) -> Dict[str, Any]:
-    """Return who the client of a spool is.
-
-    Raises:
-        OSError: there is no such file.
-        ValueError: it is cut off.
-    """
-    identity: Dict[str, Any] = dict(json.loads((directory / "client.json").read_text(encoding="utf-8")))
-    if "client" not in identity:
-        raise ValueError(f"{directory / 'client.json'} names no client")
-    return identity

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ class Heartbeats:
 
     Args:
         backend: the store's database.
-        silence_s: after how long a silent client is taken for ended.
+        silence_s: after how long a silent client is taken for ended; by default OPTIPROV_SILENCE_S.
         clock: seconds that only ever grow.
     """
 
@@ -39,11 +40,11 @@ class Heartbeats:
         self,
         backend: Backend,
         *,
-        silence_s: float = SILENCE_S,
+        silence_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
-        self._silence_s = silence_s
+        self._silence_s = _silence_s() if silence_s is None else silence_s
         self._clock = clock
         self._checked_at = clock()
         # A service that starts has heard nobody; what was open before has the whole time from now on.
@@ -88,3 +89,19 @@ class Heartbeats:
             except self._backend.faults as error:
                 raise StoreError(f"the store takes no records at present: {error}") from error
             _log.warning("client %s has been silent for %g s; its runs are stopped", client, self._silence_s)
+
+
+def _silence_s() -> float:
+    """Return the time that the service's environment says, or the default."""
+    text = os.environ.get("OPTIPROV_SILENCE_S", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if seconds > 0:
+        return seconds
+    if text:
+        _log.warning(
+            "OPTIPROV_SILENCE_S is a number of seconds above 0, got %r; taken as %g", text, SILENCE_S
+        )
+    return SILENCE_S

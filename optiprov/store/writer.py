@@ -81,18 +81,16 @@ class Writer:
         Raises:
             StoreError: the engine is in trouble (a full disk, say); nothing of the batches is stored.
         """
-        troubles: tuple[type[Exception], ...] = (StoreError, *self._backend.faults)
         parts = [list(batches)]
         outcomes: list[Outcome] = []
         while parts:
             part = parts.pop()
             try:
                 outcomes.append(self._commit(part))
-            except troubles as error:
+            except Exception as error:  # whatever the engine refuses must not stop the stream
                 self._is_stale = True
-                raise StoreError(f"the store takes no records at present: {error}") from error
-            except Exception as error:  # noqa: BLE001 - whatever the engine refuses must not stop the stream
-                self._is_stale = True
+                if isinstance(error, StoreError) or self._is_fault(error):
+                    raise StoreError(f"the store takes no records at present: {error}") from error
                 _log.warning("a commit of %d batches failed, trying them apart: %s", len(part), error)
                 if len(part) > 1:
                     parts += [[batch] for batch in reversed(part)]
@@ -135,10 +133,25 @@ class Writer:
             mark = sequence
         return self._write(rows, {client: Ack(mark, resend=False)}, {client: batch.header}, 0)
 
+    def _is_fault(self, error: BaseException | None) -> bool:
+        """Whether an error, or what it came from, is the engine's trouble."""
+        while error is not None:
+            if isinstance(error, (StoreError, *self._backend.faults)):
+                return True
+            error = error.__cause__
+        return False
+
     def _refresh(self) -> None:
-        """Read anew what a rollback has made stale."""
+        """Read anew what a rollback has made stale.
+
+        Raises:
+            StoreError: it cannot be read, which is no fault of the records that wait.
+        """
         if self._is_stale:
-            self._catalog.load()
+            try:
+                self._catalog.load()
+            except Exception as error:
+                raise StoreError(f"the store's datasets cannot be read at present: {error}") from error
             self._known.clear()
             self._is_stale = False
 

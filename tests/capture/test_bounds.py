@@ -7,7 +7,9 @@ import pytest
 
 from optiprov.capture import Client, Settings
 from optiprov.capture.bounds import Room, expire_spools, spool_bytes
-from optiprov.capture.spool import NO_ROOM, SpoolReader, SpoolState, SpoolWriter
+from optiprov.capture.spool import NO_ROOM, SpoolWriter
+from optiprov.capture.spool_reader import SpoolReader
+from optiprov.capture.spool_state import SpoolState
 from optiprov.records import Lost
 from optiprov.wire import BrokerAddress, decode_record
 

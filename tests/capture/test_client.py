@@ -15,7 +15,8 @@ import pytest
 import optiprov
 from optiprov.capture import Client, Data, File, Settings, Task, Workflow, send_leftovers, spool_heads
 from optiprov.capture import client as client_module
-from optiprov.capture.spool import NO_ROOM, SpoolReader
+from optiprov.capture.spool import NO_ROOM
+from optiprov.capture.spool_reader import SpoolReader
 from optiprov.records import Annotation, Lost, RunBegin, RunEnd, TaskBegin, TaskEnd, qualify_dependency
 from optiprov.wire import BrokerAddress, decode_record, expand
 from optiprov.wire.shape import decode_shapes
@@ -355,12 +356,13 @@ import os; os._exit(1)
 
 
 def test_leftovers_are_named_while_nobody_takes_them(run_python, tmp_path):
-    """Without a broker they stay; a spool that is no spool is reported, not raised."""
+    """Without a broker they stay; a spool that is damaged and holds no record is removed."""
     run_python("from optiprov import Workflow; Workflow('f').begin(); import os; os._exit(0)")
     (client,) = spool_heads(tmp_path / "spool")
     (tmp_path / "spool" / "broken").mkdir()
     (tmp_path / "spool" / "broken" / "client.json").write_text("{")
-    assert send_leftovers(tmp_path / "spool", NOBODY, timeout_s=1) == sorted([client, "broken"])
+    assert send_leftovers(tmp_path / "spool", NOBODY, timeout_s=1) == [client]
+    assert not (tmp_path / "spool" / "broken").exists()
     assert spool_heads(tmp_path / "spool") == {client: 1}
 
 

@@ -13,14 +13,9 @@ from pathlib import Path
 import pytest
 
 from optiprov.capture.segment import segments
-from optiprov.capture.spool import (
-    NO_ROOM,
-    SpoolReader,
-    SpoolState,
-    SpoolWriter,
-    free_acknowledged,
-    lock_spool,
-)
+from optiprov.capture.spool import NO_ROOM, SpoolWriter, free_acknowledged, lock_spool
+from optiprov.capture.spool_reader import SpoolReader
+from optiprov.capture.spool_state import SpoolState
 from optiprov.records import Lost
 from optiprov.wire import decode_record
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from optiprov.capture import Data, Task, Workflow, get_client
 from optiprov.capture import client as client_module
-from optiprov.capture.spool import SpoolReader
+from optiprov.capture.spool_reader import SpoolReader
 from optiprov.records import Item, TaskBegin
 from optiprov.store.backend import quote_name
 from optiprov.store.duckdb import DuckDBBackend

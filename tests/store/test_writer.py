@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optiprov.errors import StoreError
+from optiprov.errors import QueryError, StoreError
 from optiprov.records import Annotation, Lost, RunEnd, Status, TrialClose
 from optiprov.store.duckdb import DuckDBBackend
 from optiprov.store.writer import Ack
@@ -142,6 +142,28 @@ def test_trouble_of_the_engine_stores_nothing_and_is_told(store, monkeypatch):
     outcome = store.commit(begin("t", item(x=1)), *notes(1, 3), first=1)
     assert outcome.acks["c"] == Ack(4, resend=False)
     assert store.rows("SELECT count(*) FROM dataset.d1") == [(1,)]
+
+
+def test_catalog_that_cannot_be_read_after_a_rollback_rejects_nothing(store, monkeypatch):
+    """The engine's trouble arrives as a refused query: the records wait, and are stored later."""
+    store.commit(begin("s", item(x=1)))
+    insert, fetch = store.backend.insert, store.backend.fetch
+    fault = store.backend.faults[0]("full")
+
+    def fail(*_, **__):
+        raise QueryError("disk") from fault
+
+    monkeypatch.setattr(store.backend, "insert", lambda *_: (_ for _ in ()).throw(fault))
+    with pytest.raises(StoreError, match="full"):
+        store.commit(*notes(2, 4), first=2)
+    monkeypatch.setattr(store.backend, "insert", insert)
+    monkeypatch.setattr(store.backend, "fetch", fail)
+    with pytest.raises(StoreError, match="disk"):
+        store.commit(*notes(2, 4), first=2)
+    monkeypatch.setattr(store.backend, "fetch", fetch)
+    assert store.commit(*notes(2, 4), first=2).acks["c"] == Ack(4, resend=False)
+    assert stored(store) == [2, 3, 4]
+    assert store.rows("SELECT count(*) FROM prov.rejected") == [(0,)]
 
 
 def test_messages_that_are_no_batches_are_kept_with_the_reason(store):

@@ -124,7 +124,7 @@ def _expire(directory: Path, max_age_s: float) -> int:
             )
             return 0
         reason = f"removed from the spool after {age / _DAY_S:.0f} days (OPTIPROV_SPOOL_MAX_DAYS)"
-        tombstone = SegmentWriter(directory, head + 1, _TOMBSTONE_BYTES)
+        tombstone = SegmentWriter(directory, head + 1, 1, _TOMBSTONE_BYTES)
         tombstone.append(encode_record(Lost(0, reason)))
         tombstone.seal()
         state.head = head + 1

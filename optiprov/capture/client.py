@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 from optiprov.capture.environment import EnvironmentCapture
 from optiprov.capture.settings import Settings
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from optiprov.capture.publisher import Publisher
+    from optiprov.capture.segment import SegmentWriter
     from optiprov.wire import BrokerAddress, ShapeTuple
 
 
@@ -46,7 +47,7 @@ class Client:
         self.settings = settings
         self.id = new_id()
         self.lost = 0
-        self._items = itertools.count(1)  # atomic, other than += 1
+        self.item_numbers = itertools.count(1)  # atomic, other than += 1
         self._header = Header(
             self.id,
             1,
@@ -60,16 +61,16 @@ class Client:
         )
         self._is_closed = False
         self._spool = self._make_spool()
-        self._publisher: Optional[Publisher] = None
+        self.publisher: Optional[Publisher] = None
         self._environment: Optional[EnvironmentCapture] = None
         if self._spool is not None and settings.broker is not None:
             from optiprov.capture.publisher import Publisher
 
             reader = SpoolReader(self._spool.directory)
-            self._publisher = Publisher(
+            self.publisher = Publisher(
                 reader, self._spool.state, self._header, settings.broker, settings.topic
             )
-            self._publisher.start()
+            self.publisher.start()
 
     def _make_spool(self) -> Optional[SpoolWriter]:
         identity = dict(self._header._asdict(), topic=self.settings.topic)
@@ -99,15 +100,15 @@ class Client:
 
     def new_item_number(self) -> int:
         """Return a number for a data item: its id is `<client>:<number>`, unique in the world."""
-        return next(self._items)
+        return next(self.item_numbers)
 
     def emit(self, record: Record) -> None:
         """Put a record into the spool; when this returns, a SIGKILL does not lose it."""
         if self._spool is None or not self._spool.append(encode_record(record)):
             self.lost += 1
             return
-        if self._publisher is not None:
-            self._publisher.notify()
+        if self.publisher is not None:
+            self.publisher.notify()
 
     def emit_row(self, shape: ShapeTuple, row: List[Any]) -> bool:
         """Put a record into the spool as a row of a shape; False where it has to be emitted as a record.
@@ -133,16 +134,20 @@ class Client:
             return False
         if not is_stored:
             self.lost += 1
-        elif self._publisher is not None:
-            self._publisher.notify()
+        elif self.publisher is not None:
+            self.publisher.notify()
         return True
+
+    def packed_segment(self, shape: ShapeTuple) -> Optional[Tuple[SegmentWriter, bytes]]:
+        """Return where packed rows of a shape can be written, and their marker; None where nowhere."""
+        return None if self._spool is None else self._spool.packed(shape)
 
     def flush(self, timeout_s: Optional[float] = None) -> bool:
         """Wait until all that was emitted is stored; False where it is not within the time."""
-        if self._spool is None or self._publisher is None or self._spool.is_closed:
+        if self._spool is None or self.publisher is None or self._spool.is_closed:
             return False
         limit = self.settings.flush_timeout_s if timeout_s is None else timeout_s
-        return self._publisher.flush(self._spool.state.head, limit)
+        return self.publisher.flush(self._spool.head, limit)
 
     def capture_environment(self) -> None:
         """Start to capture the environment of the process, once, where the settings ask for it."""
@@ -164,7 +169,7 @@ class Client:
         self._is_closed = True
         self._spool.count_lost()
         self.flush_all()
-        if self._publisher is None or self._publisher.stop():
+        if self.publisher is None or self.publisher.stop():
             self._spool.close()
 
     def forget(self) -> None:

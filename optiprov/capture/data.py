@@ -43,10 +43,11 @@ class Data:
         self.dataset = dataset if type(dataset) is str else str(dataset)
         self.dataflow_id = dataflow_id if type(dataflow_id) is str else str(dataflow_id)
         self.derivations: List[Any] = derivations.copy() if type(derivations) is list else listed(derivations)
-        self.attributes: Dict[str, Any] = _mapping(attributes) if attributes else {}
-        self._id: Union[str, Tuple[str, int], None] = (
-            id if id is None else str(id)
-        )  # a tuple stands for `<client>:<number>`
+        self.attributes: Dict[str, Any] = (
+            attributes.copy() if type(attributes) is dict else _mapping(attributes) if attributes else {}
+        )
+        # None until it is known; a tuple stands for `<client>:<number>`.
+        self.own_id: Union[str, Tuple[str, int], None] = id if id is None else str(id)
         self.is_new = id is None or bool(self.attributes)  # its values are still to be emitted
         # Values and no more: no file, derived from nothing, its id still to be given.
         self.is_plain = id is None and not self.derivations
@@ -54,11 +55,11 @@ class Data:
     @property
     def id(self) -> str:
         """The item's id, unique in the world."""
-        if self._id is None:
+        if self.own_id is None:
             client = get_client()
-            self._id = (client.id, client.new_item_number())
+            self.own_id = (client.id, client.new_item_number())
             self.is_plain = False
-        return self._id if isinstance(self._id, str) else "{}:{}".format(*self._id)
+        return self.own_id if isinstance(self.own_id, str) else "{}:{}".format(*self.own_id)
 
     def _file(self) -> Optional[Dict[str, Any]]:
         return None
@@ -75,7 +76,7 @@ class Data:
     def to_row(self, row: List[Any], client: Client) -> ItemTuple:
         """Give a plain item its id, and append its number and values to a row."""
         number = client.new_item_number()
-        self._id = (client.id, number)
+        self.own_id = (client.id, number)
         self.is_new = self.is_plain = False
         attributes = self.attributes
         row.append(number)

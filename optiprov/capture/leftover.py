@@ -29,7 +29,7 @@ def spool_heads(root: Path) -> Dict[str, int]:
             state = SpoolState(directory / "state")
         except (OSError, ValueError):
             continue  # removed between listing and opening: all of it is acknowledged
-        heads[directory.name] = state.head
+        heads[directory.name] = max(state.head, last_number(directory))
         state.close()
     return heads
 
@@ -64,7 +64,7 @@ def waiting_clients(root: Path) -> List[WaitingClient]:
             is_alive = False
         except OSError:
             is_alive = True
-        head = state.head if is_alive else max(state.head, last_number(directory))
+        head = max(state.head, last_number(directory))
         if head > state.acked:
             waiting.append(WaitingClient(directory.name, head - state.acked, is_alive, identity))
         state.close()
@@ -107,7 +107,9 @@ def _send(directory: Path, broker: BrokerAddress, timeout_s: float) -> bool:
     if not sent:
         from optiprov.capture.publisher import Publisher  # not above: an application needs it on connect only
 
-        publisher = Publisher(SpoolReader(directory), state, Header(**identity), broker, topic)
+        publisher = Publisher(
+            SpoolReader(directory, has_ended=True), state, Header(**identity), broker, topic
+        )
         publisher.start()
         sent = publisher.flush(state.head, timeout_s)
         has_stopped = publisher.stop()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Optional, Tuple
 
 from optiprov.capture.background import importing
 from optiprov.capture.spool import free_acknowledged
+from optiprov.capture.spool_reader import Chunk
 from optiprov.capture.warnings import warn
 from optiprov.wire import (
     SERVICE_TOPIC,
@@ -146,7 +147,7 @@ class Publisher:
     def _can_send(self) -> bool:
         if self._stopping or not self._connected:
             return self._stopping
-        waiting = self._rewind_to is not None or self._state.head >= self._spool.next
+        waiting = self._rewind_to is not None or self._spool.has_more()
         return waiting and not self._window_is_full()
 
     def _window_is_full(self) -> bool:
@@ -164,25 +165,28 @@ class Publisher:
                 self._spool.seek(target)
             if self._window_is_full():
                 return
-            first, records = self._spool.read(_MAX_BATCH_RECORDS, _MAX_BATCH_BYTES)
-            if not records:
-                self._say_alive(first)
+            chunk = self._spool.read(_MAX_BATCH_RECORDS, _MAX_BATCH_BYTES)
+            if not chunk.records:
+                self._say_alive()
                 return
-            if self._spool.next - len(records) == self._state.acked + 1:
+            if chunk.first == self._state.acked + 1:
                 self._last_progress = time.monotonic()
-            self._publish(first, records)
-            if self._state.head - self._spool.next < _MAX_BATCH_RECORDS:
+            self._publish(chunk)
+            if len(chunk.records) < _MAX_BATCH_RECORDS:
                 return  # what is being emitted now goes together a moment later
 
-    def _say_alive(self, following: int) -> None:
+    def _say_alive(self) -> None:
         """Publish a batch without records where there was none for a while."""
         if time.monotonic() - self._published_at > _HEARTBEAT_S:
-            self._publish(following, [])
+            self._publish(Chunk(self._spool.next, [], b""))
 
-    def _publish(self, first: int, records: List[bytes]) -> None:
+    def _publish(self, chunk: Chunk) -> None:
         self._published_at = time.monotonic()
-        header = self._header._replace(first=first, oldest=min(first, self._spool.oldest()))
-        self._mqtt.publish(self._topic, encode_batch(header, records, self._spool.shapes), qos=1)
+        self._state.head = max(self._state.head, self._spool.next - 1)
+        oldest = min(chunk.first, self._spool.oldest())
+        header = self._header._replace(first=chunk.first, oldest=oldest)
+        message = encode_batch(header, chunk.records, self._spool.shapes, chunk.slots)
+        self._mqtt.publish(self._topic, message, qos=1)
 
     def _connect(self) -> None:
         with importing():

@@ -92,9 +92,7 @@ def last_number(directory: Path) -> int:
         reader = SegmentReader(path)
     except (OSError, ValueError):
         return first - 1
-    for _ in reader.frames():
-        pass
-    last: int = reader.next - 1
+    last = first + reader.written - 1
     reader.close()
     return last
 

@@ -1,40 +1,50 @@
 """A segment: one preallocated, memory-mapped file of records with consecutive sequence numbers.
 
-    header   magic (8 bytes), sequence number of the first record (8 bytes)
-    frame    length (4), CRC-32 (4), payload, padding to 4 bytes
-    end      length 0: nothing more yet; length 0xFFFFFFFF: the next segment goes on
+    header   magic (8 bytes), sequence number of the first record (8), number of slots (4),
+             how many are used (4), 0 until the segment is sealed; how many shapes are defined (4);
+             from then on, CRC-32 of each group of slots
+    slots    one for each record, in order: `optiprov.wire.slots`
+    heap     frames: length (4), CRC-32 (4), payload, padding to 4 bytes
 
-A frame whose length has its highest bit set has no sequence number: it defines a shape, which records behind
-it in the same segment refer to.
+Packed rows lie in their slots, the payloads of other records in the heap. A frame whose length has its
+highest bit set defines a shape, which rows of the same segment refer to.
 
-A record is there from the moment its length is written, which comes last. Memory mapped shared, it survives
-a SIGKILL of the process at any instruction. The file is allocated in full before use, since a write to a
-sparse map on a full disk dies of SIGBUS.
+A record is there from the moment the marker of its slot is written, which comes last. Memory mapped shared,
+it survives a SIGKILL of the process at any instruction. The file is allocated in full before use, since a
+write to a sparse map on a full disk dies of SIGBUS.
+
+A slot is taken from an iterator by a `for` statement, and written without a call: CPython lets nothing come
+in between, no other thread and no signal handler, so that packed rows need no lock. Checksums of the slots
+come when the segment is sealed; the last segment of a client that was killed has none.
 """
 
 from __future__ import annotations
 
 import mmap
+import operator
 import os
 import struct
-from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
 from zlib import crc32
+
+from optiprov.wire.slots import ELSEWHERE, ROW_BYTES, SLOT_BYTES, elsewhere_slot, encode_marker, markers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MAGIC = b"OPSPOOL1"
-_HEADER = struct.Struct("<8sQ")
+_MAGIC = b"OPSPOOL2"
+_HEADER = struct.Struct("<8sQIII4x")
+_USED_PLACE = 20
+_DEFINED_PLACE = 24
+GROUP = 64
+"""So many slots have a checksum together."""
 _FRAME = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
-_SEALED = 0xFFFFFFFF
 _DEFINES = 0x80000000
+_LONGEST = _DEFINES - 1
 _SUFFIX = ".seg"
+_ELSEWHERE = encode_marker(ELSEWHERE)
 FRAME_OVERHEAD_BYTES = _FRAME.size + 3 + _LENGTH.size
-HEADER_BYTES = _HEADER.size
-
-# (sequence number, payload); the payload is None where its checksum does not match.
-Frame = Tuple[int, Optional[bytes]]
 
 
 def segment_path(directory: Path, first: int) -> Path:
@@ -55,86 +65,140 @@ def segments(directory: Path) -> List[Tuple[int, Path]]:
     return sorted(found)
 
 
+def _heap_place(slot_count: int) -> int:
+    return _slots_place(slot_count) + slot_count * SLOT_BYTES
+
+
+def _slots_place(slot_count: int) -> int:
+    groups = -(-slot_count // GROUP)
+    return -(-(_HEADER.size + 4 * groups) // 8) * 8
+
+
 class SegmentWriter:
-    """Appends frames to a new segment. Not thread-safe: its spool holds the lock.
+    """Appends records to a new segment.
+
+    Packed rows are written through `slots` by anyone; all else by its spool, which holds the lock.
+
+    Args:
+        directory: of the spool.
+        first: sequence number of the first record.
+        slot_count: how many records it holds.
+        heap_bytes: how much room their payloads have.
+
+    Attributes:
+        slots: where the slots lie that are not taken yet.
+        map: the file.
 
     Raises:
         OSError: the file cannot be allocated in full.
     """
 
-    def __init__(self, directory: Path, first: int, size_bytes: int) -> None:
-        self.next = first
-        self._size = size_bytes
-        self._offset = HEADER_BYTES
+    def __init__(self, directory: Path, first: int, slot_count: int, heap_bytes: int) -> None:
+        self.first = first
+        self._count = slot_count
+        self._begin = _slots_place(slot_count)
+        self._offset = _heap_place(slot_count)
+        self._size = self._offset + heap_bytes
         self._is_writing = False
+        self._defined = 0
+        self._used: Optional[int] = None
         path = segment_path(directory, first)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, size_bytes)
-            self._map = mmap.mmap(descriptor, size_bytes)
+            os.posix_fallocate(descriptor, 0, self._size)
+            self.map = mmap.mmap(descriptor, self._size)
         except BaseException:
             path.unlink()
             raise
         finally:
             os.close(descriptor)
-        _HEADER.pack_into(self._map, 0, _MAGIC, first)
+        _HEADER.pack_into(self.map, 0, _MAGIC, first, slot_count, 0, 0)
+        self.slots = iter(range(self._begin, self._begin + slot_count * SLOT_BYTES, SLOT_BYTES))
+
+    @staticmethod
+    def size(slot_count: int, heap_bytes: int) -> int:
+        """Return how many bytes such a segment takes."""
+        return _heap_place(slot_count) + heap_bytes
+
+    @property
+    def next(self) -> int:
+        """Sequence number of the next record."""
+        used = self._used if self._used is not None else self._count - operator.length_hint(self.slots)
+        return self.first + used
 
     @property
     def room(self) -> int:
-        """How many bytes, frames' overhead included, fit still."""
-        return self._size - self._offset
+        """How many bytes of frames, overhead included, fit still; 0 where no slot is left."""
+        return self._size - self._offset if operator.length_hint(self.slots) else 0
 
-    def define(self, number: int, shape: bytes) -> bool:
-        """Append the definition of a shape; False where it does not fit."""
-        return self.append(b"%d:%b" % (number, shape), _DEFINES)
+    def define(self, number: int, shape: bytes) -> None:
+        """Append the definition of a shape, for which there is room."""
+        self._put(b"%d:%b" % (number, shape), _DEFINES)
+        self._defined += 1
+        _LENGTH.pack_into(self.map, _DEFINED_PLACE, self._defined)
 
-    def append(self, payload: bytes, flag: int = 0) -> bool:
-        """Append a record; False where it does not fit.
+    def append(self, payload: bytes) -> bool:
+        """Append a record that is no packed row; False where it does not fit."""
+        if len(payload) + FRAME_OVERHEAD_BYTES > self.room:
+            return False
+        place, checksum = self._put(payload)
+        row = elsewhere_slot.pack(place, len(payload), checksum)
+        for slot in self.slots:
+            self.map[slot : slot + ROW_BYTES] = row
+            self.map[slot + ROW_BYTES : slot + SLOT_BYTES] = _ELSEWHERE
+            return True
+        return False  # packed rows took the last one meanwhile
 
-        A Ctrl-C may be raised between any two calls below: what an append leaves behind, the next one finds.
+    def _put(self, payload: bytes, flag: int = 0) -> Tuple[int, int]:
+        """Append a frame; return where its payload lies, and its checksum.
+
+        A Ctrl-C may be raised between any two calls below: what it leaves behind, the next one finds.
         """
         if self._is_writing:
             self._pass_over_interrupted()
-        length = len(payload)
         offset = self._offset
-        start = offset + 8
-        end = start + length
-        if end + FRAME_OVERHEAD_BYTES > self._size:
-            return False
+        start = offset + _FRAME.size
+        end = start + len(payload)
+        checksum = crc32(payload)
         self._is_writing = True
-        self._map[start:end] = payload
-        _LENGTH.pack_into(self._map, offset + 4, crc32(payload))
-        _LENGTH.pack_into(self._map, offset, length | flag)  # last: from now on it is there
-        self._offset, self.next = (end + 3) & ~3, self.next + (not flag)
+        self.map[start:end] = payload
+        _LENGTH.pack_into(self.map, offset + 4, checksum)
+        _LENGTH.pack_into(self.map, offset, len(payload) | flag)  # last: from now on it is there
+        self._offset = (end + 3) & ~3
         self._is_writing = False
-        return True
+        return start, checksum
 
     def _pass_over_interrupted(self) -> None:
-        """Count a frame whose write was interrupted (a Ctrl-C) right after it was there for readers."""
-        (length,) = _LENGTH.unpack_from(self._map, self._offset)
-        if 0 < length < _SEALED:
-            end = self._offset + _FRAME.size + (length & ~_DEFINES)
-            self._offset, self.next = (end + 3) & ~3, self.next + (length < _DEFINES)
+        """Leave a frame alone whose write was interrupted (a Ctrl-C) right after it was there for readers."""
+        (length,) = _LENGTH.unpack_from(self.map, self._offset)
+        if length:
+            self._offset = (self._offset + _FRAME.size + (length & _LONGEST) + 3) & ~3
         self._is_writing = False
 
     def seal(self) -> None:
-        """Say that the records go on in the next segment, and let go of the file."""
-        if not self._map.closed:
-            if self._is_writing:
-                self._pass_over_interrupted()
-            _LENGTH.pack_into(self._map, self._offset, _SEALED)
-            self._size = 0  # nothing fits any more
-            self._map.close()
+        """Take no more records, say how many there are, and leave checksums of the packed rows."""
+        if self._used is not None:
+            return
+        left = list(self.slots)
+        self._used = self._count - len(left)
+        end = self._begin + self._used * SLOT_BYTES
+        for number, start in enumerate(range(self._begin, end, GROUP * SLOT_BYTES)):
+            group = self.map[start : min(end, start + GROUP * SLOT_BYTES)]
+            _LENGTH.pack_into(self.map, _HEADER.size + 4 * number, crc32(group))
+        _LENGTH.pack_into(self.map, _USED_PLACE, self._used)
+
+    def forget(self) -> None:
+        """Take no more records, and change nothing: the file is the parent process's."""
+        self._used = self._count - len(list(self.slots))
 
 
 class SegmentReader:
-    """Iterates over the frames that a segment holds, and over those that come later.
+    """Reads the slots that a segment has, and those that come later.
 
     Reading takes no lock and no copy of the file: the writer may be another thread or process.
 
     Attributes:
-        next: sequence number of the next record.
-        shapes: the shapes defined so far, encoded, by their numbers.
+        first: sequence number of the first record.
 
     Raises:
         OSError: the file cannot be opened.
@@ -147,42 +211,78 @@ class SegmentReader:
             self._map = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
         finally:
             os.close(descriptor)
-        magic, self.next = _HEADER.unpack_from(self._map, 0) if len(self._map) >= HEADER_BYTES else (b"", 0)
-        if magic != _MAGIC or segment_path(path.parent, self.next).name != path.name:
+        self._count: int
+        magic, self.first, self._count, _, _ = (
+            _HEADER.unpack_from(self._map, 0) if len(self._map) >= _HEADER.size else (b"", 0, 0, 0, 0)
+        )
+        self._begin, self._heap = _slots_place(self._count), _heap_place(self._count)
+        is_whole = magic == _MAGIC and self._count and self._heap <= len(self._map)
+        if not is_whole or segment_path(path.parent, self.first).name != path.name:
             self._map.close()
             raise ValueError(f"{path} is no spool segment")
-        self._offset = HEADER_BYTES
-        self.shapes: Dict[int, bytes] = {}
-        self.sealed = False
+        self._shapes: Dict[int, bytes] = {}
+        self._frame = self._heap  # from where on definitions are still to be looked for
 
-    def frames(self) -> Iterator[Frame]:
-        """Yield the frames from where the last call stopped to the present end."""
-        held = self._map
-        end = len(held) - _FRAME.size
-        while self._offset <= end:
-            length, checksum = _FRAME.unpack_from(held, self._offset)
-            if length == 0:
+    @property
+    def used(self) -> int:
+        """How many records a sealed segment has, 0 where it is not sealed."""
+        return min(self._number(_USED_PLACE), self._count)
+
+    @property
+    def written(self) -> int:
+        """How many slots there are, sealed or not, up to the last one that is written."""
+        found = self.markers(0, self._count)
+        while found and not found[-1]:
+            found.pop()
+        return max(len(found), self.used)
+
+    @property
+    def shapes(self) -> Dict[int, bytes]:
+        """The shapes defined so far, encoded, by their numbers."""
+        if len(self._shapes) < self._number(_DEFINED_PLACE):
+            self._read_definitions()
+        return self._shapes
+
+    def markers(self, start: int, stop: int) -> List[int]:
+        """Return the markers of slots, 0 for one that is not there."""
+        return markers(self.slots(start, min(stop, self._count))) if start < self._count else []
+
+    def slots(self, start: int, stop: int) -> bytes:
+        """Return slots as they are."""
+        return self._map[self._begin + start * SLOT_BYTES : self._begin + stop * SLOT_BYTES]
+
+    def payload(self, index: int) -> Optional[bytes]:
+        """Return the payload of a record that is no packed row; None where it is damaged."""
+        place, length, checksum = elsewhere_slot.unpack_from(self._map, self._begin + index * SLOT_BYTES)
+        payload = self._map[place : place + length] if self._heap < place <= len(self._map) else b""
+        return payload if len(payload) == length and crc32(payload) == checksum else None
+
+    def damaged_groups(self) -> Set[int]:
+        """Return the groups of slots of a sealed segment whose checksums do not match."""
+        used = self.used
+        return {
+            number
+            for number, start in enumerate(range(0, used, GROUP))
+            if crc32(self.slots(start, min(used, start + GROUP))) != self._number(_HEADER.size + 4 * number)
+        }
+
+    def _number(self, place: int) -> int:
+        number: int
+        (number,) = _LENGTH.unpack_from(self._map, place)
+        return number
+
+    def _read_definitions(self) -> None:
+        end = len(self._map) - _FRAME.size
+        while self._frame <= end:
+            length, checksum = _FRAME.unpack_from(self._map, self._frame)
+            start = self._frame + _FRAME.size
+            stop = start + (length & _LONGEST)
+            if length == 0 or stop > len(self._map):
                 return
-            start = self._offset + _FRAME.size
-            defines = length != _SEALED and length & _DEFINES
-            stop = start + (length & ~_DEFINES if defines else length)
-            if length == _SEALED or stop > len(held):
-                break
-            payload = held[start:stop]
-            is_whole = crc32(payload) == checksum
-            self._offset = (stop + 3) & ~3
-            if defines:
-                self._define(payload if is_whole else b"")
-                continue
-            number = self.next
-            self.next = number + 1
-            yield number, payload if is_whole else None
-        self.sealed = True
-
-    def _define(self, payload: bytes) -> None:
-        number, _, shape = payload.partition(b":")
-        if number.isdigit():
-            self.shapes[int(number)] = shape
+            if length & _DEFINES and crc32(self._map[start:stop]) == checksum:
+                number, _, shape = self._map[start:stop].partition(b":")
+                self._shapes[int(number)] = shape
+            self._frame = (stop + 3) & ~3
 
     def close(self) -> None:
         """Let go of the file."""
@@ -192,15 +292,21 @@ class SegmentReader:
 class UnreadableSegment:
     """Stands for a file that is no segment any more (bit rot, garbage): none of its records can be read."""
 
-    sealed = True
-
-    def __init__(self, first: int) -> None:
-        self.next = first
+    def __init__(self) -> None:
+        self.used = 0
         self.shapes: Dict[int, bytes] = {}
 
-    def frames(self) -> Iterator[Frame]:
-        """Yield nothing."""
-        return iter(())
+    def markers(self, _start: int, _stop: int) -> List[int]:
+        """Return nothing."""
+        return []
+
+    def slots(self, start: int, stop: int) -> bytes:
+        """Return slots of which none is written."""
+        return bytes((stop - start) * SLOT_BYTES)
+
+    def payload(self, _index: int) -> Optional[bytes]:
+        """Return nothing."""
+        return None
 
     def close(self) -> None:
         """Do nothing: no file is held."""

@@ -5,7 +5,8 @@
     lock            held (flock) by the process that writes; when free, others may send what is left
     <number>.seg    segments
 
-`state` is mapped like the segments, so that any process can read the head of a live client.
+`state` is mapped like the segments, so that any process can read the mark of a live client. Its head lacks
+the packed rows that came since the publisher looked: `recovery.last_number` has those too.
 """
 
 from __future__ import annotations
@@ -15,31 +16,25 @@ import fcntl
 import itertools
 import json
 import os
-import struct
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
-from optiprov.capture.segment import (
-    FRAME_OVERHEAD_BYTES,
-    HEADER_BYTES,
-    SegmentWriter,
-    segments,
-)
+from optiprov.capture.segment import FRAME_OVERHEAD_BYTES, SegmentWriter, segments
 from optiprov.capture.spool_state import SpoolState
 from optiprov.records import Lost, Status
 from optiprov.wire import encode_record, encode_shape
+from optiprov.wire.slots import SLOT_BYTES, encode_marker
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from optiprov.wire import ShapeTuple
 
-_SEGMENT_BYTES = 1 << 20
+_SEGMENT_BYTES = 1 << 20  # about: half of it for slots, half for payloads
 _MAX_SHAPES = 64  # in a segment; they go along with each batch
 _GIVE_WAY_TIMES = 100
 _NUMBER_BYTES = 20  # of a shape, in text
-_UINT64 = struct.Struct("<Q")
 NO_ROOM = "there was no room in the spool: its disk was full, or it was at its bound (OPTIPROV_SPOOL_MAX_MB)"
 
 
@@ -69,13 +64,13 @@ class SpoolWriter:
         self._lock_file = lock_spool(directory)
         try:
             self.state = SpoolState(directory / "state", create=True)
-            self._counters = self.state.counters
             _write_identity(directory, identity)
         except BaseException:
             os.close(self._lock_file)
             remove_spool(directory)
             raise
-        self._segment_bytes = segment_bytes
+        self._slot_count = segment_bytes // 2 // SLOT_BYTES
+        self._heap_bytes = segment_bytes // 2
         self._take_room = take_room
         self._lock = threading.RLock()
         self._is_appending = False
@@ -83,10 +78,17 @@ class SpoolWriter:
         self._has_lost = False
         # How a row of each shape starts that the present segment defines, and the segment.
         self._starts: Dict[ShapeTuple, Tuple[bytes, SegmentWriter]] = {}
+        self._markers: Dict[ShapeTuple, bytes] = {}  # of packed rows, in the present segment
         self._shape_numbers = itertools.count(1)
         self._segment: Optional[SegmentWriter] = None
         self._next = 1  # number of the first record of the next segment
         self._closed = False
+
+    @property
+    def head(self) -> int:
+        """The sequence number of the last record, 0 before the first."""
+        segment = self._segment
+        return (self._next if segment is None else segment.next) - 1
 
     @property
     def is_closed(self) -> bool:
@@ -133,7 +135,7 @@ class SpoolWriter:
                 self._is_appending = True
                 try:
                     if segment.append(payload):
-                        _UINT64.pack_into(self._counters, 0, segment.next - 1)  # as `state.head`
+                        self.state.head = segment.next - 1
                         return True
                 finally:
                     self._is_appending = False
@@ -192,31 +194,66 @@ class SpoolWriter:
     def _append(self, payload: bytes, shape: Optional[ShapeTuple]) -> None:
         definition = encode_shape(shape) if shape is not None else b""
         needed = len(payload) + len(definition) + 3 * FRAME_OVERHEAD_BYTES + 2 * _NUMBER_BYTES
-        segment = self._segment
-        if segment is None or segment.room < needed:
-            segment = self._next_segment(needed)
-        if shape is not None:
-            payload = self._start(shape, definition, segment) + payload
-        segment.append(payload)
-        self.state.head = segment.next - 1
+        while True:
+            segment = self._segment
+            if segment is None or segment.room < needed:
+                segment = self._next_segment(needed)
+            start = self._start(shape, definition, segment) if shape is not None else b""
+            if segment.append(start + payload):
+                self.state.head = segment.next - 1
+                return
 
     def _start(self, shape: ShapeTuple, definition: bytes, segment: SegmentWriter) -> bytes:
         """Return how a row of a shape starts in a segment that has room for its definition."""
         if shape not in self._starts:
-            number = next(self._shape_numbers)
-            segment.define(number, definition)
-            self._starts[shape] = (b"[%d" % number, segment)
+            self._starts[shape] = (b"[%d" % self._define(definition, segment), segment)
         return self._starts[shape][0]
 
+    def _define(self, definition: bytes, segment: SegmentWriter) -> int:
+        number = next(self._shape_numbers)
+        segment.define(number, definition)
+        return number
+
+    def packed(self, shape: ShapeTuple) -> Optional[Tuple[SegmentWriter, bytes]]:
+        """Return a segment that has room for packed rows of a shape, and the marker that these end with.
+
+        None where there is no room, or a record is being appended (by the code that a signal interrupted):
+        the record has to be appended another way then.
+        """
+        if not _is_text(shape):
+            return None
+        definition = encode_shape(shape)
+        needed = len(definition) + 2 * FRAME_OVERHEAD_BYTES + _NUMBER_BYTES
+        with self._lock:
+            if self._closed or self._is_appending or self._has_lost or len(self._markers) >= _MAX_SHAPES:
+                return None
+            self._is_appending = True
+            try:
+                segment = self._segment
+                if segment is None or segment.room < needed:
+                    segment = self._next_segment(needed)
+                if shape not in self._markers:
+                    self._markers[shape] = encode_marker(self._define(definition, segment))
+                return segment, self._markers[shape]
+            except OSError:
+                return None
+            finally:
+                self._is_appending = False
+                if self._interrupting:
+                    self._append_what_interrupted()
+
     def _next_segment(self, needed_bytes: int) -> SegmentWriter:
-        size = max(self._segment_bytes, HEADER_BYTES + needed_bytes)
-        self._starts = {}
+        heap_bytes = max(self._heap_bytes, needed_bytes)
+        self._starts, self._markers = {}, {}
         if self._segment is not None:
+            if self._segment.next == self._segment.first:  # shapes alone; each segment has a name of its own
+                self._segment.append(_tombstone(0))
             self._segment.seal()
             self._next, self._segment = self._segment.next, None
+            self.state.head = self._next - 1
         if self._take_room is not None:
-            self._take_room(size)
-        self._segment = SegmentWriter(self.directory, self._next, size)
+            self._take_room(SegmentWriter.size(self._slot_count, heap_bytes))
+        self._segment = SegmentWriter(self.directory, self._next, self._slot_count, heap_bytes)
         return self._segment
 
     def close(self) -> None:
@@ -225,9 +262,10 @@ class SpoolWriter:
             if self._closed:
                 return
             self._closed = True
-            done = self.state.acked >= self.state.head and not self.state.lost
             if self._segment is not None:
                 self._segment.seal()
+            self.state.head = self.head
+            done = self.state.acked >= self.state.head and not self.state.lost
             if done:
                 remove_spool(self.directory)
             self.state.close()
@@ -236,6 +274,8 @@ class SpoolWriter:
     def forget(self) -> None:
         """Let go of the parent's spool in a forked child, without a change to it."""
         self._closed = True
+        if self._segment is not None:
+            self._segment.forget()
         os.close(self._lock_file)
 
 
@@ -264,8 +304,7 @@ def append_alone(directory: Path, state: SpoolState, payload: bytes) -> None:
     Raises:
         OSError: there is no room.
     """
-    room = HEADER_BYTES + len(payload) + 2 * FRAME_OVERHEAD_BYTES
-    segment = SegmentWriter(directory, state.head + 1, room)
+    segment = SegmentWriter(directory, state.head + 1, 1, len(payload) + 2 * FRAME_OVERHEAD_BYTES)
     segment.append(payload)
     segment.seal()
     state.head += 1
@@ -273,7 +312,7 @@ def append_alone(directory: Path, state: SpoolState, payload: bytes) -> None:
 
 def _is_text(shape: ShapeTuple) -> bool:
     """Whether the service takes a shape: names and ids are text, which JSON keeps, and a status is known."""
-    _, run_id, dataflow, transformation, host, agent, status, items = shape
+    _, run_id, dataflow, transformation, host, agent, status, items, *_ = shape
     texts = (run_id, dataflow, transformation, host or "", agent or "")
     return (
         all(isinstance(text, str) for text in texts)

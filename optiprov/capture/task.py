@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterable, List, Optional, Type, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Type, Union
 
 from optiprov.capture.data import Data, keep_new, listed, rows_of, to_items, to_list
+from optiprov.capture.packing import CAN_PACK, Packing, codes_of_item
 from optiprov.capture.warnings import warn
 from optiprov.records import Status, TaskBegin, TaskEnd, Telemetry, now_us, qualify_dependency
 from optiprov.wire import BEGIN, END
@@ -45,29 +46,42 @@ class Task:
         host: Optional[str] = None,
         agent: Optional[str] = None,
     ) -> None:
-        self.id = str(id)
-        self._row_id: Union[int, str] = id if type(id) is int else self.id
+        self._id: Union[int, str] = id if type(id) is int else str(id)
         self.workflow = workflow
-        self.transformation = str(transformation_id)
+        self.transformation = transformation_id if type(transformation_id) is str else str(transformation_id)
         given = dependencies if type(dependencies) is list else listed(dependencies)
-        self.dependencies = [
-            qualify_dependency(one.transformation, one.id) if isinstance(one, Task) else str(one)
-            for one in given
-        ]
+        self.dependencies: List[str] = _qualified(given) if given else []
         self._started_at = started_at
         self._ended_at = ended_at
         self._host = host if host is None else str(host)
         self._agent = agent if agent is None else str(agent)
 
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return str(self._id)
+
     def begin(self, data: Union[Data, Iterable[Data], None] = None) -> None:
         """Begin the task, which uses these data items."""
+        packing = self.workflow.packed_begins.get(self.transformation)
+        if packing is None or not (self._can_begin_packed() and packing.write(self._id, data)):
+            self._begin(data)
+
+    def _can_begin_packed(self) -> bool:
+        return (
+            not self.dependencies and self._started_at is None and self._host is None and self._agent is None
+        )
+
+    def _begin(self, data: Any) -> None:
         run = self.workflow
         if run.sampler is not None:
             self._sample(run.sampler, "begin")
+        if self._can_begin_packed() and self._pack(BEGIN, run.packed_begins, data):
+            return
         started_us = now_us() if self._started_at is None else _microseconds(self._started_at)
         client, _ = run.counted()
         items = data if type(data) is list else to_list(data)
-        row: List[Any] = [self._row_id, started_us, self.dependencies]
+        row: List[Any] = [self._id, started_us, self.dependencies]
         shapes = rows_of(items, row, client)
         if shapes is not None:
             common = (BEGIN, run.run_id, run.dataflow_id, self.transformation, self._host, self._agent, None)
@@ -96,11 +110,20 @@ class Task:
         error: Optional[str] = None,
     ) -> None:
         """End the task, which has generated these data items."""
+        if status == Status.FINISHED and error is None and self._ended_at is None:
+            packing = self.workflow.packed_ends.get(self.transformation)
+            if packing is not None and packing.write(self._id, data):
+                return
+            if self._pack(END, self.workflow.packed_ends, data):
+                return
+        self._end(data, status, error)
+
+    def _end(self, data: Any, status: str, error: Optional[str]) -> None:
         run = self.workflow
         ended_us = now_us() if self._ended_at is None else _microseconds(self._ended_at)
         client, _ = run.counted()
         items = data if type(data) is list else to_list(data)
-        row: List[Any] = [self._row_id, ended_us]
+        row: List[Any] = [self._id, ended_us]
         shapes = rows_of(items, row, client) if error is None else None
         if shapes is not None:
             common = (END, run.run_id, run.dataflow_id, self.transformation, None, None, status)
@@ -120,6 +143,18 @@ class Task:
         )
         if run.sampler is not None:
             self._sample(run.sampler, "end")
+
+    def _pack(self, kind: str, packings: Dict[str, Packing], data: Any) -> bool:
+        """Store an event as a packed row, and its like from now on; False where it cannot be packed."""
+        codes = codes_of_item(data)
+        if codes is None or not CAN_PACK or self.workflow.sampler is not None:
+            return False
+        run, item = self.workflow, data[0]
+        status = Status.FINISHED if kind == END else None
+        items = ((item.dataset, item.dataflow_id, tuple(item.attributes)),)
+        shape = (kind, run.run_id, run.dataflow_id, self.transformation, None, None, status, items, codes)
+        packing = packings[self.transformation] = Packing(*run.counting(), shape)
+        return packing.write(self._id, data)
 
     def _sample(self, sampler: Sampler, moment: str) -> None:
         """Sample outside of the task's time; what happened elsewhere or earlier has no sample here."""
@@ -144,6 +179,12 @@ class Task:
         import traceback
 
         self.end(status=Status.FAILED, error="".join(traceback.format_exception(kind, error, trace)))
+
+
+def _qualified(given: List[Any]) -> List[str]:
+    return [
+        qualify_dependency(one.transformation, one.id) if isinstance(one, Task) else str(one) for one in given
+    ]
 
 
 def _microseconds(time: Time) -> int:

@@ -9,6 +9,7 @@ from optiprov.capture.client import Client, get_client
 from optiprov.records import Record, RunBegin, RunEnd, Status, new_id, now_us
 
 if TYPE_CHECKING:
+    from optiprov.capture.packing import Packing
     from optiprov.telemetry.sampler import Sampler
 
 
@@ -47,21 +48,29 @@ class Workflow:
             self.sampler = make_sampler(asked)
         self._client: Optional[Client] = None
         self._numbers: Iterator[int] = itertools.count(1)
+        # By transformation: how the tasks' begins and ends are packed that are like the last ones.
+        self.packed_begins: Dict[str, Packing] = {}
+        self.packed_ends: Dict[str, Packing] = {}
 
     def __getstate__(self) -> Dict[str, Any]:
         """Leave the client behind: in another process, the run goes on with that process's own."""
-        return dict(self.__dict__, _client=None, _numbers=None)
+        return dict(self.__dict__, _client=None, _numbers=None, packed_begins={}, packed_ends={})
+
+    def counting(self) -> Tuple[Client, Iterator[int]]:
+        """Return who emits this process's part of the run, and what counts its records."""
+        client = get_client()
+        if client is not self._client:
+            self._client = client
+            self._numbers = itertools.count(1)
+        return client, self._numbers
 
     def counted(self) -> Tuple[Client, int]:
         """Count one more record of this process's part of the run; return who emits it, and its number.
 
         A forked child has a client of its own, and counts its own part from 1 on.
         """
-        client = get_client()
-        if client is not self._client:
-            self._client = client
-            self._numbers = itertools.count(1)
-        return client, next(self._numbers)
+        client, numbers = self.counting()
+        return client, next(numbers)
 
     def emit(self, record: Record) -> None:
         """Emit a record of this run and count it."""

@@ -75,4 +75,5 @@ class Intake:
 def _size(message: Batch | Unreadable) -> int:
     if isinstance(message, Unreadable):
         return len(message.payload)
-    return sum(map(len, message.records)) + _OVERHEAD_BYTES * len(message.records)
+    records = [record for record in message.records if record is not None]
+    return len(message.slots) + sum(map(len, records)) + _OVERHEAD_BYTES * len(records)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from optiprov.records import base_key
 from optiprov.records.identity import LAST_SHIFT, MIX, STRIDE
 from optiprov.store.items import ItemColumns, arrival, ordinal
 from optiprov.store.values import clean_text
-from optiprov.wire import END
+from optiprov.wire import END, LISTED, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from optiprov.store.backend import Kind
+    from optiprov.store.items import Column
     from optiprov.wire import Header, Shape
 
 _NUMBERS_BELOW = 10**18  # as in `records.number_of`
+_LOWEST = -(2**63)
 _TIMES_BELOW = 2**55  # microseconds: the year 3111
 _KINDS: dict[pa.DataType, Kind] = {
     pa.int64(): "integer",
@@ -37,15 +40,137 @@ class Unfit(Exception):
     """Rows are not all of the usual form: they go the way of single records."""
 
 
-@dataclass
-class Group:
-    """Rows of one shape that one client sent, with their sequence numbers and their places in the commit."""
+class Fields(NamedTuple):
+    """What a group of rows says, column by column.
 
-    header: Header
-    shape: Shape
-    rows: list[list[Any]] = field(default_factory=list)
-    sequences: list[int] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
+    Attributes:
+        numbers: the ids of the tasks.
+        times: when they began or ended, in microseconds since the epoch.
+        dependencies: for each task that has some, its place and the ids.
+        items: for each data item of the shape, the numbers that the client gave, and the values by name.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    times: npt.NDArray[np.int64]
+    dependencies: list[tuple[int, list[str]]]
+    items: list[tuple[npt.NDArray[np.int64], dict[str, Column]]]
+
+
+class Group(ABC):
+    """Rows of one shape that one client sent."""
+
+    def __init__(self, header: Header, shape: Shape) -> None:
+        self.header = header
+        self.shape = shape
+
+    @property
+    @abstractmethod
+    def sequences(self) -> Sequence[int]:
+        """The rows' sequence numbers."""
+
+    @property
+    @abstractmethod
+    def places(self) -> npt.NDArray[np.int64]:
+        """Their places in the commit."""
+
+    @abstractmethod
+    def fields(self) -> Fields:
+        """Return the rows as columns.
+
+        Raises:
+            Unfit: a row does not fit the shape, or has ids or times of an unusual form.
+        """
+
+    @abstractmethod
+    def rows(self) -> list[list[Any]]:
+        """Return the rows as `optiprov.wire.expand` takes them."""
+
+
+class ListedGroup(Group):
+    """Rows that are lists, as they came as JSON."""
+
+    def __init__(self, header: Header, shape: Shape) -> None:
+        super().__init__(header, shape)
+        self._rows: list[list[Any]] = []
+        self._sequences: list[int] = []
+        self._places: list[int] = []
+
+    def add(self, row: list[Any], sequence: int, place: int) -> None:
+        """Add a row."""
+        self._rows.append(row)
+        self._sequences.append(sequence)
+        self._places.append(place)
+
+    @property
+    def sequences(self) -> Sequence[int]:
+        """The rows' sequence numbers."""
+        return self._sequences
+
+    @property
+    def places(self) -> npt.NDArray[np.int64]:
+        """Their places in the commit."""
+        return np.array(self._places, np.int64)
+
+    def rows(self) -> list[list[Any]]:
+        """Return the rows."""
+        return self._rows
+
+    def fields(self) -> Fields:
+        """Return the rows as columns."""
+        shape = self.shape
+        if any(len(row) != shape.width for row in self._rows):
+            raise Unfit
+        columns = list(zip(*self._rows, strict=True))
+        items = []
+        at = shape.first_item
+        for item in shape.items:
+            values: dict[str, Column] = dict(zip(item.attributes, columns[at + 1 :], strict=False))
+            items.append((_integers(columns[at]), values))
+            at += 1 + len(values)
+        dependencies = [] if shape.kind == END else _dependencies(columns[3])
+        return Fields(_integers(columns[1]), _integers(columns[2]), dependencies, items)
+
+
+class PackedGroup(Group):
+    """Packed rows, words beside words."""
+
+    def __init__(self, header: Header, shape: Shape) -> None:
+        super().__init__(header, shape)
+        self._parts: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+
+    def add(
+        self, words: npt.NDArray[np.int64], sequences: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
+    ) -> None:
+        """Add rows: the words of their slots, their sequence numbers and their places in the commit."""
+        self._parts.append((words, sequences, places))
+
+    def _joined(self, which: int) -> npt.NDArray[np.int64]:
+        return np.concatenate([part[which] for part in self._parts])
+
+    @property
+    def sequences(self) -> Sequence[int]:
+        """The rows' sequence numbers."""
+        listed: list[int] = self._joined(1).tolist()
+        return listed
+
+    @property
+    def places(self) -> npt.NDArray[np.int64]:
+        """Their places in the commit."""
+        return self._joined(2)
+
+    def rows(self) -> list[list[Any]]:
+        """Return the rows, unpacked."""
+        return [unpack(self.shape, words.tobytes()) for words in self._joined(0)]
+
+    def fields(self) -> Fields:
+        """Return the rows as columns."""
+        task_ids, times_ns, items, *values = np.ascontiguousarray(self._joined(0).T)
+        (item,), codes = self.shape.items, self.shape.codes or ""
+        columns: dict[str, Column] = {
+            name: column.view(np.float64) if code == "d" else column
+            for name, code, column in zip(item.attributes, codes.lstrip(LISTED), values, strict=False)
+        }
+        return Fields(task_ids, times_ns // 1000, [], [(items, columns)])
 
 
 @dataclass
@@ -73,14 +198,10 @@ def task_columns(group: Group, commit_id: int) -> TaskColumns:
     Raises:
         Unfit: a row does not fit the shape, or has ids or times of an unusual form.
     """
-    shape, header = group.shape, group.header
-    width = shape.width
-    if any(len(row) != width for row in group.rows):
-        raise Unfit
-    columns = list(zip(*group.rows, strict=True))
-    numbers = _integers(columns[1], _NUMBERS_BELOW)
+    shape, header, fields = group.shape, group.header, group.fields()
+    numbers = _checked(fields.numbers, _NUMBERS_BELOW)
     key = number_keys(base_key(shape.run_id, shape.transformation), numbers)
-    time = pa.array(_integers(columns[2], _TIMES_BELOW)).cast(pa.timestamp("us"))
+    time = pa.array(_checked(fields.times, _TIMES_BELOW)).cast(pa.timestamp("us"))
     count = len(numbers)
     events: dict[str, pa.Array] = {
         "task": pa.array(key),
@@ -102,42 +223,36 @@ def task_columns(group: Group, commit_id: int) -> TaskColumns:
             "host": _repeat(host, count),
             "agent": _repeat(agent, count),
             "started_at": time,
-            "arrival": pa.array(arrival(commit_id, np.array(group.places, np.int64))),
+            "arrival": pa.array(arrival(commit_id, group.places)),
         }
-    dependencies = [] if shape.kind == END else _dependencies(columns[3])
-    return TaskColumns(numbers, key, pa.table(events), dependencies, _items(group, columns, numbers, key))
+    items = _items(group, fields, key)
+    return TaskColumns(numbers, key, pa.table(events), fields.dependencies, items)
 
 
-def _items(
-    group: Group,
-    columns: list[tuple[Any, ...]],
-    task_numbers: npt.NDArray[np.int64],
-    task: npt.NDArray[np.int64],
-) -> list[ItemColumns]:
+def _items(group: Group, fields: Fields, task: npt.NDArray[np.int64]) -> list[ItemColumns]:
     shape, client = group.shape, group.header.client
     base = base_key(client)
-    at = shape.first_item
+    role = "generated" if shape.kind == END else "used"
+    sequences, places = group.sequences, group.places
     found = []
-    for place, item in enumerate(shape.items):
-        numbers = _integers(columns[at], _NUMBERS_BELOW)
-        values = dict(zip(item.attributes, columns[at + 1 :], strict=False))
-        at += 1 + len(values)
+    for place, (item, (unchecked, values)) in enumerate(zip(shape.items, fields.items, strict=True)):
+        numbers = _checked(unchecked, _NUMBERS_BELOW)
         found.append(
             ItemColumns(
-                *(clean_text(item.dataflow or shape.dataflow), clean_text(item.dataset or "unnamed")),
-                *(
-                    shape.run_id,
-                    clean_text(shape.transformation),
-                    "generated" if shape.kind == END else "used",
-                    client,
-                ),
-                group.sequences,
-                numbers.tolist(),
-                task_numbers,
-                number_keys(base, numbers),
-                task,
-                ordinal(np.array(group.places, np.int64), place),
-                values,
+                dataflow=clean_text(item.dataflow or shape.dataflow),
+                dataset=clean_text(item.dataset or "unnamed"),
+                run_id=shape.run_id,
+                transformation=clean_text(shape.transformation),
+                role=role,
+                client=client,
+                sequences=sequences,
+                numbers=numbers,
+                task_numbers=fields.numbers,
+                item=number_keys(base, numbers),
+                task=task,
+                ordinal=ordinal(places, place),
+                values=values,
+                is_listed=(shape.codes or "").startswith(LISTED),
             )
         )
     return found
@@ -145,7 +260,7 @@ def _items(
 
 def item_rows(items: ItemColumns, dataset_key: int) -> pa.Table:
     """Return the rows of the table `item`."""
-    numbers = pa.array(items.numbers, pa.int64()).cast(pa.string())
+    numbers = pa.array(items.numbers).cast(pa.string())
     count = len(items.numbers)
     return pa.table(
         {
@@ -175,7 +290,7 @@ def fixed_columns(items: ItemColumns, commit_id: int) -> dict[str, pa.Array]:
     }
 
 
-def typed_values(values: Sequence[Any]) -> tuple[Kind | None, pa.Array]:
+def typed_values(values: Column) -> tuple[Kind | None, pa.Array]:
     """Return the kind of an attribute's values and the values as an array; no kind where all are None.
 
     A value may be alone or in a list of its own, as ProvLight's clients send it.
@@ -183,6 +298,8 @@ def typed_values(values: Sequence[Any]) -> tuple[Kind | None, pa.Array]:
     Raises:
         Unfit: they are not all of one kind, or not plain.
     """
+    if isinstance(values, np.ndarray) and values.dtype == np.int64 and (values == _LOWEST).any():
+        raise Unfit  # not every engine has it
     try:
         array = pa.array(values)
         if pa.types.is_list(array.type):
@@ -213,7 +330,7 @@ def number_keys(base: int, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int
     return keys
 
 
-def _integers(values: Sequence[Any], below: int) -> npt.NDArray[np.int64]:
+def _integers(values: Sequence[Any]) -> npt.NDArray[np.int64]:
     try:
         array = pa.array(values)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
@@ -221,6 +338,10 @@ def _integers(values: Sequence[Any], below: int) -> npt.NDArray[np.int64]:
     if array.type != pa.int64() or array.null_count:
         raise Unfit
     numbers: npt.NDArray[np.int64] = array.to_numpy()
+    return numbers
+
+
+def _checked(numbers: npt.NDArray[np.int64], below: int) -> npt.NDArray[np.int64]:
     if not len(numbers) or numbers.min() < 0 or numbers.max() >= below:
         raise Unfit
     return numbers

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
+
+    Column = tuple[Any, ...] | npt.NDArray[Any]
 
 
 class DatasetRow(NamedTuple):
@@ -38,6 +42,7 @@ class ItemColumns:
         task: the keys of those tasks.
         ordinal: their places in the commit.
         values: the values of each attribute as they arrived, one an item.
+        is_listed: whether each arrived in a list of its own.
     """
 
     dataflow: str
@@ -46,22 +51,24 @@ class ItemColumns:
     transformation: str
     role: str
     client: str
-    sequences: list[int]
-    numbers: list[int]
+    sequences: Sequence[int]
+    numbers: npt.NDArray[np.int64]
     task_numbers: npt.NDArray[np.int64]
     item: npt.NDArray[np.int64]
     task: npt.NDArray[np.int64]
     ordinal: npt.NDArray[np.int64]
-    values: dict[str, tuple[Any, ...]]
+    values: dict[str, Column]
+    is_listed: bool = False
 
     def to_rows(self) -> list[DatasetRow]:
         """Return the items one by one."""
         names = list(self.values)
-        each = zip(*self.values.values(), strict=True) if names else ((),) * len(self.numbers)
+        listed = [self._listed(column) for column in self.values.values()]
+        each = zip(*listed, strict=True) if names else ((),) * len(self.numbers)
         places = zip(
             *(
                 self.sequences,
-                self.numbers,
+                self.numbers.tolist(),
                 self.task_numbers.tolist(),
                 self.item.tolist(),
                 self.task.tolist(),
@@ -77,6 +84,10 @@ class ItemColumns:
             )
             for sequence, number, task_number, item, task, ordinal, values in places
         ]
+
+    def _listed(self, column: Column) -> Sequence[Any]:
+        values: Sequence[Any] = column if isinstance(column, tuple) else column.tolist()
+        return [[value] for value in values] if self.is_listed else values
 
 
 def ordinal(place: Any, item: int) -> Any:

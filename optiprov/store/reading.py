@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from optiprov.errors import WireError
 from optiprov.records import TaskBegin, TaskEnd, read_dependency
-from optiprov.store.columns import Group, Unfit, edge_rows, task_columns
+from optiprov.store.columns import Group, ListedGroup, PackedGroup, Unfit, edge_rows, task_columns
 from optiprov.store.rows import check_event
-from optiprov.wire import END, expand, parse_records, read_record
+from optiprov.wire import END, WORDS, expand, parse_records, read_record
+from optiprov.wire.slots import is_packed
 
 if TYPE_CHECKING:
     from optiprov.records import Record
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from optiprov.store.known import Event, KnownTasks
     from optiprov.store.rows import Rows
     from optiprov.wire import Batch, Header
+
+_AnyGroup = TypeVar("_AnyGroup", bound=Group)
 
 
 class Reading:
@@ -37,24 +42,36 @@ class Reading:
         self._groups: dict[tuple[str, int], Group] = {}
         self._place = 0
 
-    def add(self, batch: Batch, first: int, payloads: list[bytes]) -> None:
-        """Add records of a batch, of which the first has the given number."""
+    def add(self, batch: Batch) -> None:
+        """Add the records of a batch."""
         place = self._place
-        self._place += len(payloads)
-        parsed = parse_records(payloads)
-        by_number: dict[int | None, list[int]] = {}
-        for index, row in enumerate(parsed):
-            is_row = type(row) is list and row and type(row[0]) is int
-            by_number.setdefault(row[0] if is_row else None, []).append(index)
-        for number, indexes in by_number.items():
-            group = None if number is None else self._group(batch, number)
-            if group is not None:
-                group.rows += [parsed[index] for index in indexes]
-                group.sequences += [first + index for index in indexes]
-                group.places += [place + index for index in indexes]
+        self._place += len(batch.records)
+        if batch.slots:
+            self._add_packed(batch, place)
+        indexes = [index for index, payload in enumerate(batch.records) if payload is not None]
+        payloads = [payload for payload in batch.records if payload is not None]
+        first = batch.header.first
+        for index, row, payload in zip(indexes, parse_records(payloads), payloads, strict=True):
+            group = self._listed_group(batch, row)
+            if group is None:
+                self._add_record(row, batch.header, first + index, place + index, payload)
+            else:
+                group.add(row, first + index, place + index)
+
+    def _add_packed(self, batch: Batch, place: int) -> None:
+        words = np.frombuffer(batch.slots, np.int64).reshape(-1, WORDS)
+        markers = words[:, -1]
+        for marker in np.unique(markers).tolist():
+            if not is_packed(marker):
                 continue
-            for index in indexes:
-                self._add_record(parsed[index], batch.header, first + index, place + index, payloads[index])
+            indexes = np.flatnonzero(markers == marker)
+            group = self._group(batch, marker, PackedGroup)
+            if group is not None:
+                group.add(words[indexes], batch.header.first + indexes, place + indexes)
+                continue
+            for index in indexes.tolist():
+                reason = f"a packed row refers to the shape {marker}, which its batch does not have"
+                self._rows.reject(batch.header, batch.header.first + index, reason, batch.slot(index))
 
     def finish(self) -> None:
         """Turn the rows of shapes into columns."""
@@ -69,16 +86,22 @@ class Reading:
             else:
                 self._add_singly(group)
 
-    def _group(self, batch: Batch, number: int) -> Group | None:
+    def _listed_group(self, batch: Batch, row: Any) -> ListedGroup | None:
+        if type(row) is not list or not row or type(row[0]) is not int:
+            return None
+        return self._group(batch, row[0], ListedGroup)
+
+    def _group(self, batch: Batch, number: int, kind: type[_AnyGroup]) -> _AnyGroup | None:
+        """Return the group of a client's rows of a shape; None where the shape is not of such rows."""
         shape = batch.shapes.get(number)
-        if shape is None:
+        if shape is None or (shape.codes is not None) != (kind is PackedGroup):
             return None
         key = (batch.header.client, number)
         group = self._groups.get(key)
-        if group is not None and group.shape != shape:  # no client of ours gives a number twice
-            return None
         if group is None:
-            group = self._groups[key] = Group(batch.header, shape)
+            group = self._groups[key] = kind(batch.header, shape)
+        if group.shape != shape or not isinstance(group, kind):  # no client of ours gives a number twice
+            return None
         return group
 
     def _add_columns(self, group: Group, columns: TaskColumns) -> None:
@@ -90,10 +113,11 @@ class Reading:
         for items in columns.items:
             rows.add_columns(items.role, edge_rows(items))
         rows.item_columns += columns.items
-        self.stored += len(group.rows)
+        self.stored += len(columns.numbers)
 
     def _add_singly(self, group: Group) -> None:
-        for row, sequence, place in zip(group.rows, group.sequences, group.places, strict=True):
+        places = group.places.tolist()
+        for row, sequence, place in zip(group.rows(), group.sequences, places, strict=True):
             payload = json.dumps(row).encode("ascii")
             try:
                 record = expand(group.shape, row, group.header.client)

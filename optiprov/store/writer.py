@@ -127,10 +127,10 @@ class Writer:
         mark = _lose(batch.header, self.marks.get(client, 0), rows)
         if batch.header.first > mark + 1:  # it came too early, and comes again
             return Outcome(self._commit_id, {client: Ack(self.marks.get(client, 0), resend=True)})
-        first, payloads = _fresh(batch, mark)
-        for sequence, payload in enumerate(payloads, first):
-            rows.reject(batch.header, sequence, reason, payload)
-            mark = sequence
+        fresh = _fresh(batch, mark)
+        for index, payload in enumerate(fresh.records):
+            mark = fresh.header.first + index
+            rows.reject(batch.header, mark, reason, fresh.slot(index) if payload is None else payload)
         return self._write(rows, {client: Ack(mark, resend=False)}, {client: batch.header}, 0)
 
     def _is_fault(self, error: BaseException | None) -> bool:
@@ -171,7 +171,7 @@ class Writer:
             if header.first > mark + 1:
                 ahead[client] = max(ahead.get(client, 0), last)
                 continue
-            reading.add(batch, *_fresh(batch, mark))
+            reading.add(_fresh(batch, mark))
             marks[client] = max(mark, last)
         reading.finish()
         acks = {client: Ack(mark, resend=ahead.get(client, 0) > mark) for client, mark in marks.items()}
@@ -232,10 +232,10 @@ def _lose(header: Header, mark: int, rows: Rows) -> int:
     return header.oldest - 1
 
 
-def _fresh(batch: Batch, mark: int) -> tuple[int, list[bytes]]:
-    """Return the records behind the mark, and the number of the first of them."""
+def _fresh(batch: Batch, mark: int) -> Batch:
+    """Return the records behind the mark."""
     known = max(0, mark + 1 - batch.header.first)
-    return batch.header.first + known, batch.records[known:]
+    return batch.part(known) if known else batch
 
 
 def _merged(outcomes: Sequence[Outcome]) -> Outcome:
@@ -250,8 +250,4 @@ def _merged(outcomes: Sequence[Outcome]) -> Outcome:
 
 def _halves(batch: Batch) -> list[Batch]:
     middle = len(batch.records) // 2
-    second = batch.header._replace(first=batch.header.first + middle)
-    return [
-        batch._replace(records=batch.records[:middle]),
-        batch._replace(header=second, records=batch.records[middle:]),
-    ]
+    return [batch.part(0, middle), batch.part(middle)]

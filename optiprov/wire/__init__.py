@@ -5,7 +5,8 @@ from __future__ import annotations
 from optiprov.wire.batch import Batch, Header, decode_batch, encode_batch
 from optiprov.wire.broker import BrokerAddress
 from optiprov.wire.record import decode_record, encode_record, encode_row, parse_records, read_record
-from optiprov.wire.shape import BEGIN, END, ItemShape, Shape, ShapeTuple, encode_shape, expand
+from optiprov.wire.shape import BEGIN, END, ItemShape, Shape, ShapeTuple, encode_shape, expand, unpack
+from optiprov.wire.slots import LISTED, SLOT_BYTES, WORDS, codes_of, row_struct
 from optiprov.wire.topics import (
     SERVICE_TOPIC,
     SHARDS,
@@ -19,8 +20,11 @@ from optiprov.wire.topics import (
 __all__ = [
     "BEGIN",
     "END",
+    "LISTED",
     "SERVICE_TOPIC",
     "SHARDS",
+    "SLOT_BYTES",
+    "WORDS",
     "Batch",
     "BrokerAddress",
     "Header",
@@ -28,6 +32,7 @@ __all__ = [
     "Shape",
     "ShapeTuple",
     "ack_topic",
+    "codes_of",
     "decode_batch",
     "decode_record",
     "encode_batch",
@@ -40,5 +45,7 @@ __all__ = [
     "parse_records",
     "read_record",
     "records_topic",
+    "row_struct",
     "service_topic",
+    "unpack",
 ]

@@ -4,6 +4,9 @@
 
 The body, compressed where the flag says so, is lines: the header (a JSON array), the shapes by their numbers
 (a JSON object), then one record a line. A batch without records says that its client is alive.
+
+Where records are packed rows (a flag says so), a third line has how many records there are, how many of them
+are packed, and which planes of their slots follow; then come the other records, a line each, and the planes.
 """
 
 from __future__ import annotations
@@ -11,13 +14,14 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from optiprov.errors import WireError
 from optiprov.wire.shape import Shape, decode_shapes
+from optiprov.wire.slots import SLOT_BYTES, is_packed, join_planes, markers, split_planes
 
 _MAGIC = b"OP\x01"
-_PLAIN, _DEFLATED = b"\x00", b"\x01"
+_DEFLATED, _PACKED = 1, 2  # flags
 _COMPRESS_FROM_BYTES = 200
 MAX_BODY_BYTES = 64 << 20
 MAX_BATCH_RECORDS = 20_000
@@ -51,22 +55,63 @@ class Header(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A decoded batch: its header, the encoded records, and the shapes that these refer to by number."""
+    """A decoded batch.
+
+    Attributes:
+        header: who sends it.
+        records: the encoded records; None for one that is a packed row.
+        shapes: what rows refer to by number.
+        slots: the slots of all records, where one is packed.
+    """
 
     header: Header
-    records: List[bytes]
+    records: Sequence[Optional[bytes]]
     shapes: Mapping[int, Shape] = _NO_SHAPES
+    slots: Union[bytes, bytearray] = b""
+
+    def part(self, start: int, stop: Optional[int] = None) -> Batch:
+        """Return the batch with some of its records only."""
+        end = None if stop is None else stop * SLOT_BYTES
+        header = self.header._replace(first=self.header.first + start)
+        return self._replace(
+            header=header, records=self.records[start:stop], slots=self.slots[start * SLOT_BYTES : end]
+        )
+
+    def slot(self, index: int) -> bytes:
+        """Return the slot of a packed row."""
+        return bytes(self.slots[index * SLOT_BYTES : (index + 1) * SLOT_BYTES])
 
 
-def encode_batch(header: Header, records: List[bytes], shapes: Mapping[int, bytes] = _NO_SHAPES) -> bytes:
-    """Encode records with consecutive sequence numbers from `header.first` on, and the encoded shapes."""
+def encode_batch(
+    header: Header,
+    records: Sequence[Optional[bytes]],
+    shapes: Mapping[int, bytes] = _NO_SHAPES,
+    slots: bytes = b"",
+) -> bytes:
+    """Encode records with consecutive sequence numbers from `header.first` on.
+
+    Args:
+        header: who sends them.
+        records: the encoded records; None for one that is a packed row.
+        shapes: the encoded shapes by number.
+        slots: the slots of all records, where one is packed.
+    """
     defined = b",".join(b'"%d":%b' % (number, shape) for number, shape in shapes.items())
     lines = [json.dumps(header, separators=(",", ":")).encode("ascii"), b"{%b}" % defined]
-    lines += records
+    others = [record for record in records if record is not None]
+    flags = 0
+    if slots:
+        mask, planes = split_planes(slots)
+        count = len(records)
+        lines += [b'[%d,%d,"%b"]' % (count, count - len(others), mask.encode("ascii")), *others, planes]
+        flags |= _PACKED
+    else:
+        lines += others
     body = b"\n".join(lines)
-    if len(body) < _COMPRESS_FROM_BYTES:
-        return _MAGIC + _PLAIN + body
-    return _MAGIC + _DEFLATED + zlib.compress(body, 1)
+    if len(body) >= _COMPRESS_FROM_BYTES:
+        body = zlib.compress(body, 1)
+        flags |= _DEFLATED
+    return _MAGIC + bytes((flags,)) + body
 
 
 def decode_batch(payload: bytes) -> Batch:
@@ -77,7 +122,11 @@ def decode_batch(payload: bytes) -> Batch:
     """
     if payload[:3] != _MAGIC:
         raise WireError(f"a batch starts with {_MAGIC!r}, got {payload[:3]!r}")
-    body = _body(payload)
+    if len(payload) < 4 or payload[3] > _DEFLATED | _PACKED:
+        raise WireError(f"a batch is plain, deflated or packed, got the flags {payload[3:4]!r}")
+    body = _inflated(payload[4:]) if payload[3] & _DEFLATED else payload[4:]
+    if payload[3] & _PACKED:
+        return _read_packed(body)
     if body.count(b"\n") > MAX_BATCH_RECORDS:
         raise WireError(f"a batch has at most {MAX_BATCH_RECORDS} records, got {body.count(10)}")
     head, *lines = body.split(b"\n")
@@ -87,14 +136,38 @@ def decode_batch(payload: bytes) -> Batch:
     return Batch(header, lines[1:], decode_shapes(lines[0]))
 
 
-def _body(payload: bytes) -> bytes:
-    if payload[3:4] == _PLAIN:
-        return payload[4:]
-    if payload[3:4] != _DEFLATED:
-        raise WireError(f"a batch is plain or deflated, got the flag {payload[3:4]!r}")
+def _read_packed(body: bytes) -> Batch:
+    head, _, rest = body.partition(b"\n")
+    header = _header(head)
+    defined, _, rest = rest.partition(b"\n")
+    said, _, rest = rest.partition(b"\n")
+    count, packed, mask = _counts(said)
+    *others, planes = rest.split(b"\n", count - packed)
+    if len(others) < count - packed:
+        raise WireError(f"the batch has {len(others)} records that are not packed, not {count - packed}")
+    slots = join_planes(count, mask, planes)
+    places = [is_packed(marker) for marker in markers(slots)]
+    if sum(places) != packed:
+        raise WireError(f"the batch has {sum(places)} packed records, not {packed}")
+    following = iter(others)
+    records = [None if is_one else next(following) for is_one in places] if others else [None] * count
+    return Batch(header, records, decode_shapes(defined), slots)
+
+
+def _counts(line: bytes) -> Tuple[int, int, str]:
+    try:
+        count, packed, mask = json.loads(line)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise WireError(f"the batch does not say what is packed: {error}") from error
+    if type(count) is not int or type(packed) is not int or not 0 < packed <= count <= MAX_BATCH_RECORDS:
+        raise WireError(f"1 to {MAX_BATCH_RECORDS} records are packed, got {str((packed, count))[:80]}")
+    return count, packed, mask
+
+
+def _inflated(packed: bytes) -> bytes:
     inflate = zlib.decompressobj()
     try:
-        body = inflate.decompress(payload[4:], MAX_BODY_BYTES)
+        body = inflate.decompress(packed, MAX_BODY_BYTES)
     except zlib.error as error:
         raise WireError(f"the batch does not decompress: {error}") from error
     if not inflate.eof or inflate.unused_data:

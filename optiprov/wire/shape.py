@@ -6,7 +6,7 @@ A record of a shape is a row: the shape's number, then what differs.
     end     [number, task id, ended_us, item, value, ..., item, value, ...]
 
 An item is the number under which the client made it: its id is `<client>:<number>`. Ids of tasks that are
-numbers stay numbers.
+numbers stay numbers. A shape with codes is that of packed rows (`optiprov.wire.slots`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Dict, Final, List, NamedTuple, Optional, Tuple, Union
 
 from optiprov.errors import WireError
 from optiprov.records import Item, Status, TaskBegin, TaskEnd
+from optiprov.wire.slots import LISTED, MAX_VALUES, read_packed
 
 BEGIN: Final = "tb"
 END: Final = "te"
@@ -42,6 +43,7 @@ class Shape(NamedTuple):
         agent: who ran them, None for the client's user; only at the begin.
         status: how they ended; only at the end.
         items: the data items they used or generated.
+        codes: of the values, where the rows are packed.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class Shape(NamedTuple):
     agent: Optional[str]
     status: Optional[str]
     items: Tuple[ItemShape, ...]
+    codes: Optional[str] = None
 
     @property
     def first_item(self) -> int:
@@ -93,10 +96,11 @@ def decode_shapes(line: bytes) -> Dict[int, Shape]:
 
 
 def _shape(raw: Any) -> Shape:
-    kind, run_id, dataflow, transformation, host, agent, status, items = raw
+    kind, run_id, dataflow, transformation, host, agent, status, items, *packed = raw
     shape = Shape(
         *(kind, run_id, dataflow, transformation, host, agent, status),
         tuple(ItemShape(dataset, its_dataflow, tuple(names)) for dataset, its_dataflow, names in items),
+        *packed,
     )
     texts = [run_id, dataflow, transformation]
     texts += [text for item in shape.items for text in (item.dataset, item.dataflow, *item.attributes)]
@@ -107,7 +111,30 @@ def _shape(raw: Any) -> Shape:
         raise ValueError(f"a status at the end is one of {', '.join(Status.ENDS)}, got {status!r}")
     if any(len(set(item.attributes)) < len(item.attributes) for item in shape.items):
         raise ValueError(f"an attribute twice: {str(raw)[:80]}")
+    if shape.codes is not None and not _are_codes(shape.codes, shape.items):
+        raise ValueError(f"no codes of one item's values: {str(raw)[:80]}")
     return shape
+
+
+def _are_codes(codes: Any, items: Tuple[ItemShape, ...]) -> bool:
+    if not isinstance(codes, str) or len(items) != 1:
+        return False
+    values = codes[len(LISTED) :] if codes.startswith(LISTED) else codes
+    return set(values) <= {"q", "d"} and len(values) == len(items[0].attributes) <= MAX_VALUES
+
+
+def unpack(shape: Shape, slot: bytes) -> List[Any]:
+    """Return a packed row as a row of its shape, as `expand` takes it.
+
+    Raises:
+        WireError: the shape has no codes: its rows are not packed.
+    """
+    if shape.codes is None:
+        raise WireError("a packed row refers to a shape whose rows are not packed")
+    row = read_packed(slot, shape.codes)
+    if shape.kind == BEGIN:
+        row.insert(3, [])
+    return row
 
 
 def expand(shape: Shape, row: List[Any], client: str) -> Union[TaskBegin, TaskEnd]:

@@ -33,7 +33,7 @@ def make_old(directory, days):
 
 def test_spool_at_its_bound_counts_and_goes_on_when_there_is_room(tmp_path, caplog):
     """What is there stays; the warning comes well before, and at the bound."""
-    write_spool(tmp_path / "other", 100)
+    write_spool(tmp_path / "other", 30)
     room = Room(tmp_path, 64 << 10)
     writer = SpoolWriter(tmp_path / "own", {"client": "own"}, segment_bytes=4096, take_room=room.take)
     kept = sum(writer.append(b"x" * 1000) for _ in range(200))

@@ -7,7 +7,6 @@ import pickle
 import signal
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,19 @@ from optiprov.capture import client as client_module
 from optiprov.capture.spool import NO_ROOM
 from optiprov.capture.spool_reader import SpoolReader
 from optiprov.records import Annotation, Lost, RunBegin, RunEnd, TaskBegin, TaskEnd, qualify_dependency
-from optiprov.wire import BrokerAddress, decode_record, expand
-from optiprov.wire.shape import decode_shapes
+from optiprov.wire import (
+    BrokerAddress,
+    Header,
+    decode_batch,
+    decode_record,
+    encode_batch,
+    expand,
+    unpack,
+)
 
 COMPAT = Path(optiprov.__file__).parent / "compat"
 NOBODY = BrokerAddress("127.0.0.1", 9)
+HEADER = Header("c", 1, 1, "host", 1, "user", None, None, None)
 
 
 def spooled(root):
@@ -31,20 +38,23 @@ def spooled(root):
     for directory in sorted(root.glob("*/client.json")):
         reader = SpoolReader(directory.parent)
         records = []
-        while batch := reader.read(1000, 1 << 20)[1]:
-            records += map(partial(decoded, directory.parent.name, reader.shapes), batch)
+        while (chunk := reader.read(1000, 1 << 20)).records:
+            batch = decode_batch(encode_batch(HEADER, chunk.records, reader.shapes, chunk.slots))
+            records += [decoded(directory.parent.name, batch, index) for index in range(len(batch.records))]
         reader.close()
         found[directory.parent.name] = records
     return found
 
 
-def decoded(client, shapes, payload):
-    """Return the record that a payload of a spool stands for, be it a row of a shape."""
+def decoded(client, batch, index):
+    """Return a record of a batch, be it a row of a shape, packed or not."""
+    payload = batch.records[index]
+    if payload is None:
+        slot = batch.slot(index)
+        shape = batch.shapes[int.from_bytes(slot[-8:], "little")]
+        return expand(shape, unpack(shape, slot), client)
     row = json.loads(payload)
-    if isinstance(row[0], str):
-        return decode_record(payload)
-    known = decode_shapes(json.dumps({n: json.loads(shape) for n, shape in shapes.items()}).encode())
-    return expand(known[row[0]], row, client)
+    return decode_record(payload) if isinstance(row[0], str) else expand(batch.shapes[row[0]], row, client)
 
 
 def only(found):
@@ -405,7 +415,7 @@ def test_records_are_sent_once_in_an_ordinary_run(start_service, tmp_path, monke
     sent = []
     encode = publisher.encode_batch
     monkeypatch.setattr(
-        publisher, "encode_batch", lambda head, rows, _shapes: sent.append(len(rows)) or encode(head, rows)
+        publisher, "encode_batch", lambda head, rows, *_: sent.append(len(rows)) or encode(head, rows)
     )
     client = Client(Settings(tmp_path / "spool", BrokerAddress.parse(service.mqtt)))
     for number in range(4000):

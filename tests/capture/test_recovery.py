@@ -9,11 +9,12 @@ import pytest
 import optiprov
 from optiprov.capture import Client, Settings, send_leftovers
 from optiprov.capture.recovery import open_state
-from optiprov.capture.segment import segments
+from optiprov.capture.segment import SegmentWriter, segments
 from optiprov.capture.spool import SpoolWriter
 from optiprov.capture.spool_reader import SpoolReader
 from optiprov.records import Annotation, Lost
-from optiprov.wire import BrokerAddress, decode_record, encode_record
+from optiprov.wire import SLOT_BYTES, BrokerAddress, decode_record, encode_record
+from optiprov.wire.slots import ROW_BYTES
 
 
 def note(number):
@@ -34,11 +35,19 @@ def read_all(directory):
     """Return the (number, record) of all that can be read."""
     reader, found = SpoolReader(directory), []
     while True:
-        first, records = reader.read(100, 1 << 20)
+        first, records, _ = reader.read(100, 1 << 20)
         if not records:
             reader.close()
             return found
         found += [(first + index, decode_record(record)) for index, record in enumerate(records)]
+
+
+def overwrite_slot(path, index, place, value):
+    """Write a word over a part of a record's slot."""
+    (count,) = struct.unpack_from("<I", path.read_bytes(), 16)
+    with path.open("r+b") as file:
+        file.seek(SegmentWriter.size(count, 0) - (count - index) * SLOT_BYTES + place)
+        file.write(struct.pack("<Q", value))
 
 
 def check(store, count):
@@ -50,20 +59,33 @@ def check(store, count):
     return len(kept)
 
 
-@pytest.mark.parametrize("length", [0, 0x7FFFFFFF, 0x80000000 | 0x7FFFFFFF, 5])
-def test_garbage_length_loses_no_more_than_the_rest_of_its_segment(tmp_path, length):
+@pytest.mark.parametrize("place", [0, 8, 16, ROW_BYTES])
+@pytest.mark.parametrize("value", [0, 5, 0x7FFFFFFF, 2**64 - 1])
+def test_garbage_in_a_slot_loses_its_record_alone(tmp_path, place, value):
+    """Where a payload lies, its length, its checksum, the marker: all numbers come, in order."""
+    directory = leave(tmp_path, "c")
+    first, path = segments(directory)[1]
+    overwrite_slot(path, 3, place, value)
+    found = read_all(directory)
+    assert [number for number, _ in found] == list(range(1, 401))
+    lost = [number for number, record in found if record != note(number)]
+    assert lost == [first + 3]
+    assert isinstance(dict(found)[first + 3], Lost)
+
+
+@pytest.mark.parametrize("count", [0, 5, 10**6, 2**32 - 1])
+def test_garbage_number_of_slots_loses_no_more_than_its_segment(tmp_path, count):
     """All numbers come, in order; those of other segments with their records."""
     directory = leave(tmp_path, "c")
     held = segments(directory)
     with held[1][1].open("r+b") as file:
         file.seek(16)
-        file.write(struct.pack("<I", length))
+        file.write(struct.pack("<I", count))
     found = read_all(directory)
     assert [number for number, _ in found] == list(range(1, 401))
     whole = {number for number, record in found if isinstance(record, Annotation)}
     assert {number for number in range(1, 401) if not held[1][0] <= number < held[2][0]} <= whole
     assert all(record == note(number) for number, record in found if number in whole)
-    assert held[1][0] not in whole
 
 
 def test_segment_that_is_garbage_is_counted(start_service, tmp_path):

@@ -67,7 +67,8 @@ def left(store, run_id, client, dataflow):
                 " WHERE v.run_id = ? ORDER BY t.task_id, i.item_id",
                 (run_id,),
             )
-            frame = frame.drop(columns=["item", "train_task_id"])
+            # Whose kind is known first comes first: of columns, the order is not told.
+            frame = frame.drop(columns=["item", "train_task_id"]).sort_index(axis=1)
             data.append([[told(value) for value in row] for row in frame.to_numpy().tolist()])
     rejected = store.rows("SELECT sequence, reason FROM prov.rejected WHERE client_id = ?", client)
     refusals = [(sequence, told(reason)) for sequence, reason in rejected]

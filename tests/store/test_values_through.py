@@ -62,11 +62,11 @@ class Application:
         """Commit what is in the spool, as the messages that the service gets."""
         outcomes = []
         while True:
-            first, records = self._reader.read(1000, 1 << 30)
-            if not records:
+            chunk = self._reader.read(1000, 1 << 30)
+            if not chunk.records:
                 break
-            header = Header(self._client.id, first, 1, "host", 1, "user", None, None, None)
-            message = encode_batch(header, records, self._reader.shapes)
+            header = Header(self._client.id, chunk.first, 1, "host", 1, "user", None, None, None)
+            message = encode_batch(header, chunk.records, self._reader.shapes, chunk.slots)
             outcomes.append(store.writer.commit([decode_batch(message)]))
         return sum(one.records for one in outcomes), sum(one.rejected for one in outcomes)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optiprov.errors import WireError
-from optiprov.wire import Header, decode_batch, encode_batch
+from optiprov.wire import Batch, Header, decode_batch, encode_batch
 from optiprov.wire.batch import MAX_BODY_BYTES
 
 HEADER = Header("c0ffee", 1, 1, "höst", 7, "user", None, "study", None)
@@ -19,7 +19,7 @@ lines = st.binary(min_size=1, max_size=400).map(lambda data: data.replace(b"\n",
 def test_batch_comes_back_for_any_records(records, first):
     """The header and the encoded records come back, compressed or not."""
     header = HEADER._replace(first=first)
-    assert decode_batch(encode_batch(header, records)) == (header, records, {})
+    assert decode_batch(encode_batch(header, records)) == Batch(header, records, {})
 
 
 def test_batch_is_compressed_where_it_pays():

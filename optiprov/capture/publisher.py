@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from optiprov.capture.spool_reader import SpoolReader
     from optiprov.capture.spool_state import SpoolState
 
-_MAX_BATCH_RECORDS = 1000
+_MAX_BATCH_RECORDS = 4000
 _MAX_BATCH_BYTES = 512 << 10
-_MAX_UNACKNOWLEDGED = 40 * _MAX_BATCH_RECORDS
+_MAX_UNACKNOWLEDGED = 20 * _MAX_BATCH_RECORDS
 _COALESCE_S = 0.002  # records that come this close go together
 _IDLE_S = 0.5
 _RESEND_AFTER_S = 3.0  # without progress of the mark

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, Union
 from optiprov.capture.segment import GROUP, SegmentReader, UnreadableSegment, segment_path, segments
 from optiprov.records import Lost
 from optiprov.wire import encode_record
-from optiprov.wire.slots import ELSEWHERE, SLOT_BYTES, is_packed
+from optiprov.wire.slots import ELSEWHERE, SLOT_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,7 +129,7 @@ class SpoolReader:
     def _chunk(self, segment: _Segment, found: List[int], max_bytes: int) -> Chunk:
         start = self.next - self._first
         shapes = segment.shapes
-        if not self._damaged and all(map(is_packed, found)) and shapes.keys() >= set(found):
+        if not self._damaged and shapes.keys() >= set(found):
             return Chunk(self.next, [None] * len(found), segment.slots(start, start + len(found)))
         records: List[Optional[bytes]] = []
         size = 0

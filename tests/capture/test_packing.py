@@ -1,4 +1,4 @@
-"""Packed rows: what usual tasks record is what others would, whatever interrupts them, and from any thread."""
+"""Packed rows: usual tasks say what others would, from any thread, whatever interrupts them."""
 
 import math
 import multiprocessing
@@ -129,7 +129,7 @@ def test_what_is_odd_goes_another_way_in_its_place(offline, odd, is_packed):
 
 
 def test_what_a_packed_row_cannot_say_is_said(offline, tmp_path):
-    """Ids that are text, dependencies, hosts, statuses, derivations, files, several items, items used again."""
+    """Ids that are text, dependencies, hosts, statuses, derivations, files, several items, one again."""
     workflow = Workflow("f")
     for number in range(3):
         run_task(workflow, number)

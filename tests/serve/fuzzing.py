@@ -5,7 +5,8 @@ import random
 import zlib
 
 from optiprov.records import Annotation, Item, RunBegin, RunEnd, Specification, TaskBegin, TaskData, TaskEnd
-from optiprov.wire import BEGIN, END, Header, encode_batch, encode_record
+from optiprov.wire import BEGIN, END, SLOT_BYTES, Header, encode_batch, encode_record, row_struct
+from optiprov.wire.slots import ROW_BYTES, encode_marker
 
 _HOSTILE = [
     *(None, True, -1, 0, 2**63, 2**70, 1e400, "", "\x00", "\ud800", "'; DROP TABLE prov.run_begin; --"),
@@ -45,7 +46,23 @@ def good_messages():
         encode_batch(header._replace(client="fuzz-rows"), encoded_rows, shapes),
         encode_batch(header._replace(client="fuzz-one"), encoded[:1]),
         encode_batch(header._replace(client="fuzz-empty"), []),
+        _packed_message(header._replace(client="fuzz-packed"), encoded[:2]),
     ]
+
+
+def _packed_message(header, others):
+    """Return a batch of packed rows, with other records in front."""
+    shapes = {
+        1: json.dumps([BEGIN, "fp", "f", "t", None, None, None, [["in", "", ["x"]]], "q"]).encode(),
+        2: json.dumps([END, "fp", "f", "t", None, None, "finished", [["out", "", ["z"]]], "[d"]).encode(),
+    }
+    slots = bytes(SLOT_BYTES) * len(others)
+    for n in range(20):
+        slots += row_struct("q").pack(n, 1000 + n, 100 + n, n).ljust(ROW_BYTES, b"\x00") + encode_marker(1)
+        slots += row_struct("d").pack(n, 2000 + n, 200 + n, n / 7).ljust(ROW_BYTES, b"\x00") + encode_marker(
+            2
+        )
+    return encode_batch(header, [*others, *[None] * 40], shapes, slots)
 
 
 class Fuzzer:
@@ -74,7 +91,9 @@ class Fuzzer:
         return make(self._random.choice(self._good))
 
     def _random_bytes(self, _message):
-        start = self._random.choice([b"", b"OP", b"OP\x01", b"OP\x01\x00", b"OP\x01\x01"])
+        start = self._random.choice(
+            [b"", b"OP", *(b"OP\x01" + flags for flags in (b"", b"\x00", b"\x01", b"\x02"))]
+        )
         return start + self._random.randbytes(self._random.randrange(300))
 
     def _truncated(self, message):
@@ -92,12 +111,12 @@ class Fuzzer:
         for _ in range(self._random.randint(1, 5)):
             at = self._random.randrange(len(body))
             body[at : at + self._random.randrange(4)] = self._random.choice(_INSERTED)
-        return self._packed(bytes(body))
+        return self._repacked(bytes(body), message)
 
     def _mutated_values(self, message):
         """Change values and shapes of the JSON, so that it still is JSON."""
-        lines = self._body(message).split(b"\n")
-        at = self._random.randrange(len(lines))
+        lines = self._body(message).split(b"\n", 3 if message[3] & 2 else -1)
+        at = self._random.randrange(3 if message[3] & 2 else len(lines))
         value = json.loads(lines[at])
         for _ in range(self._random.randint(1, 4)):
             value = self._changed(value)
@@ -107,7 +126,7 @@ class Fuzzer:
             header[0] = f"fuzz-{self._random.randrange(1000)}"
             header[1] = header[2] = self._random.choice([1, 1, 5, 2**40])
             lines[0] = json.dumps(header).encode()
-        return self._packed(b"\n".join(lines))
+        return self._repacked(b"\n".join(lines), message)
 
     def _changed(self, value):
         if isinstance(value, dict) and value and self._random.random() < 0.8:
@@ -125,9 +144,12 @@ class Fuzzer:
         return message[: self._random.randrange(len(message))] + other[self._random.randrange(len(other)) :]
 
     def _body(self, message):
-        return zlib.decompress(message[4:]) if message[3:4] == b"\x01" else message[4:]
+        return zlib.decompress(message[4:]) if message[3] & 1 else message[4:]
 
-    def _packed(self, body):
-        if self._random.random() < 0.5:
-            return b"OP\x01\x00" + body
-        return b"OP\x01\x01" + zlib.compress(body, 1)
+    def _repacked(self, body, message):
+        is_deflated, are_rows_packed = self._random.random() < 0.5, message[3] & 2
+        return (
+            b"OP\x01"
+            + bytes([is_deflated | are_rows_packed])
+            + (zlib.compress(body, 1) if is_deflated else body)
+        )

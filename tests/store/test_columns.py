@@ -7,7 +7,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optiprov.records import Status, new_id
-from optiprov.wire import BEGIN, END, Batch, Header, ItemShape, Shape, encode_record, expand
+from optiprov.wire import (
+    BEGIN,
+    END,
+    LISTED,
+    Batch,
+    Header,
+    ItemShape,
+    Shape,
+    encode_record,
+    expand,
+    row_struct,
+)
+from optiprov.wire.slots import ROW_BYTES, encode_marker
 
 VALUES = (
     st.none()
@@ -105,6 +117,71 @@ def test_rows_leave_what_records_leave(store, tasks, wraps):
         outcome = commit(store, client, shapes(run_id, dataflow), rows)
         found.append((outcome.records, outcome.rejected, left(store, run_id, client, dataflow)))
     assert found[0] == found[1]
+
+
+def packed_shapes(run_id, dataflow, is_listed):
+    """Return the shapes of a task with an integer and a float in, and a float out, as packed rows."""
+    listed = LISTED if is_listed else ""
+    used, made = shapes(run_id, dataflow).values()
+    return {1: used._replace(codes=listed + "qd"), 2: made._replace(codes=listed + "d")}
+
+
+def commit_packed(store, client, shapes, rows):
+    """Commit rows of shapes as packed rows."""
+    slots = b""
+    for number, task_id, time_us, *rest in rows:
+        item, *values = rest[1:] if number == 1 else rest
+        plain = [value[0] if isinstance(value, list) else value for value in values]
+        row = row_struct(shapes[number].codes).pack(task_id, 1000 * time_us + 999, item, *plain)
+        slots += row.ljust(ROW_BYTES, b"\x00") + encode_marker(number)
+    return store.writer.commit([Batch(header(client), [None] * len(rows), shapes, slots)])
+
+
+int64 = st.integers(-(2**63), 2**63 - 1)
+numbered = st.lists(
+    st.tuples(st.integers(0, 9) | int64, int64, st.floats(), st.booleans()), min_size=1, max_size=12
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tasks=numbered, wraps=st.booleans())
+def test_packed_rows_leave_what_records_leave(store, tasks, wraps):
+    """Any numbers, known ids and those that are no natural numbers among them, alone or in lists."""
+    found = []
+    for commit in (commit_packed, commit_records):
+        run_id, client, dataflow = new_id(), new_id(), new_id()
+        rows, number = [], 0
+        for task_id, first, second, has_end in tasks:
+            number += 2
+            values = [[first], [second]] if wraps else [first, second]
+            rows.append([1, task_id, number, [], number, *values])
+            if has_end:
+                rows.append([2, task_id, number + 1, number + 1, [second] if wraps else second])
+        outcome = commit(store, client, packed_shapes(run_id, dataflow, wraps), rows)
+        found.append((outcome.records, outcome.rejected, left(store, run_id, client, dataflow)))
+    assert found[0] == found[1]
+
+
+def test_packed_row_whose_shape_is_not_of_packed_rows_is_rejected(store):
+    """Nor is a row that is not packed taken where its shape is of packed rows."""
+    plain, packed = shapes("r"), packed_shapes("r", "f", is_listed=False)
+    rows = [[1, 1, 10, [], 1, 1, 1.0], [2, 1, 20, 2, 0.5]]
+    outcome = commit_rows(store, "c", packed, rows)
+    assert (outcome.records, outcome.rejected) == (0, 2)
+    slot = row_struct("qd").pack(1, 10, 1, 1, 1.0).ljust(ROW_BYTES, b"\x00")
+    slots = slot + encode_marker(1) + slot + encode_marker(9)
+    outcome = store.writer.commit([Batch(header("d"), [None, None], plain, slots)])
+    assert (outcome.records, outcome.rejected) == (0, 2)
+
+
+def test_part_of_a_packed_batch_that_is_known_is_dropped(store):
+    """What was stored before is not stored again; the rest is, in its place."""
+    packed = packed_shapes("r", "f", is_listed=False)
+    rows = [[1, n, 10 * n, [], n, n, n / 2] for n in range(1, 11)]
+    commit_packed(store, "c", packed, rows[:6])
+    outcome = commit_packed(store, "c", packed, rows)
+    assert (outcome.records, outcome.rejected) == (4, 0)
+    assert store.rows('SELECT a FROM f."in" ORDER BY a') == [(n,) for n in range(1, 11)]
 
 
 def test_many_usual_rows_are_typed_as_their_values_are(store):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -267,12 +266,21 @@ def test_failed_search_is_recorded_and_keeps_its_results(tmp_path: Path):
         assert len(pd.read_csv(run.results / "trials.csv")) >= 1
 
 
-@pytest.mark.parametrize("delay_s", [1.0, 2.2, 3.0, 4.5])
-def test_no_process_is_left_when_interrupted_while_starting(tmp_path: Path, delay_s: float):
-    """Ctrl-C while the service or Ray start leaves no process, and no directory of an empty study."""
+@pytest.mark.parametrize(
+    ("pattern", "number"),
+    [
+        pytest.param("work/results/study", signal.SIGTERM, id="service"),
+        pytest.param("work/results/study/provenance.duckdb.service.json", signal.SIGINT, id="search"),
+        pytest.param("temporary/optiprov-[0-9]*", signal.SIGTERM, id="ray"),
+        pytest.param("temporary/optiprov-*/session_*/logs/python-core-driver-*", signal.SIGINT, id="core-worker"),
+    ],
+)
+def test_no_process_is_left_when_interrupted_while_starting(tmp_path: Path, pattern: str, number: int):
+    """Ctrl-C as the service or Ray start leaves no process, no crash, and no directory of an empty study."""
     with study(tmp_path, TEST_MODES="endless", TEST_SCHEDULER="1") as run:
-        time.sleep(delay_s)
-        run.signal(signal.SIGINT)
+        (tmp_path / "temporary").symlink_to(run.temporary)
+        run.wait_until(lambda: any(tmp_path.glob(pattern)))
+        run.signal(number)
         assert run.wait(30) == 130, run.text()
         run.wait_gone(timeout_s=10)
         if run.results.exists():

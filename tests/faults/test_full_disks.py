@@ -8,7 +8,7 @@ from optiprov.capture import send_leftovers
 from optiprov.capture.spool import NO_ROOM
 from tests.faults.filesystem import TinyFilesystem
 from tests.faults.oracle import check_exactly_once, promised, stored
-from tests.faults.system import System
+from tests.faults.system import DELIVERY_S, System
 
 MEGABYTE = 1 << 20
 
@@ -65,7 +65,7 @@ def test_full_spool_counts_what_it_could_not_keep(tiny_filesystem, start_system)
     _, refused = emitter.stdout.readline().split()
     assert int(refused) > 1000
     system.heal()
-    emitter.communicate("go on\n", timeout=90)
+    emitter.communicate("go on\n", timeout=DELIVERY_S)
     lost, numbers = check_kept_or_counted(system)
     assert lost >= int(refused)
     assert len(numbers) > 1000
@@ -123,7 +123,7 @@ def test_full_store_goes_on_once_there_is_room(
 
 def wait_for_log(system, text):
     """Wait until the service has logged something."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + DELIVERY_S
     while text not in system.service.log.read_text():
         assert system.service.process.poll() is None, system.service.log.read_text()
         assert time.monotonic() < deadline, system.service.log.read_text()

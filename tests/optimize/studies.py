@@ -67,7 +67,7 @@ class StudyRun:
         """Wait for its end and return its exit status."""
         return self.process.wait(timeout_s)
 
-    def wait_until(self, holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    def wait_until(self, holds: Callable[[], bool], timeout_s: float = 150.0) -> None:
         """Wait until a condition on a running study holds."""
         deadline = time.monotonic() + timeout_s
         while not holds():
@@ -112,7 +112,7 @@ class StudyRun:
         """Kill what a failed test leaves."""
         for process in self.processes():
             process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         shutil.rmtree(self.temporary, ignore_errors=True)
 
 

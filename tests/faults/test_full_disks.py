@@ -55,12 +55,12 @@ def check_kept_or_counted(system):
 
 
 def test_full_spool_counts_what_it_could_not_keep(tiny_filesystem, start_system):
-    """No broker, then 12 MB into 4 MB; once the broker is there, the rest arrives, and what comes after."""
+    """No broker, then 6 MB into 4 MB; once the broker is there, the rest arrives, and what comes after."""
     spool = tiny_filesystem(4 * MEGABYTE)
     system = start_system(filler_bytes=500)
     system.proxy.shut()
     emitter = system.start_emitter(
-        10_000, 0, "wait", OPTIPROV_SPOOL=str(spool.path), OPTIPROV_FLUSH_TIMEOUT_S="60"
+        6_000, 0, "wait", OPTIPROV_SPOOL=str(spool.path), OPTIPROV_FLUSH_TIMEOUT_S="60"
     )
     _, refused = emitter.stdout.readline().split()
     assert int(refused) > 1000
@@ -77,7 +77,7 @@ def test_killed_with_a_full_spool_is_counted_by_who_sends_it(tiny_filesystem, st
     system = start_system(filler_bytes=500)
     system.proxy.shut()
     spool.fill(1 * MEGABYTE)
-    emitter = system.start_emitter(10_000, 0, "wait", OPTIPROV_SPOOL=str(spool.path))
+    emitter = system.start_emitter(6_000, 0, "wait", OPTIPROV_SPOOL=str(spool.path))
     _, refused = emitter.stdout.readline().split()
     emitter.kill()
     emitter.communicate(timeout=10)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from tests.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -63,7 +65,7 @@ class StudyRun:
         """What it has printed."""
         return self.output.read_text(encoding="utf-8", errors="replace")
 
-    def wait(self, timeout_s: float = 150.0) -> int:
+    def wait(self, timeout_s: float = 280.0) -> int:
         """Wait for its end and return its exit status."""
         return self.process.wait(timeout_s)
 
@@ -101,9 +103,9 @@ class StudyRun:
             if any("application.py" in word for word in process.cmdline())
         ]
 
-    def wait_gone(self, timeout_s: float = 10.0) -> None:
+    def wait_gone(self) -> None:
         """Wait until no process of the study lives."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + PATIENCE_S
         while (left := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert not left, [_command(process) for process in left]

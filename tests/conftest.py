@@ -10,9 +10,20 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
-START_TIMEOUT_S = 30
+
+# What takes long on a busy machine is not wrong. Under CI hypothesis draws the same examples each time.
+settings.register_profile(
+    "optiprov",
+    settings(),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("optiprov")
 
 
 class RunningService:
@@ -25,7 +36,7 @@ class RunningService:
         self.log = self.store.with_suffix(".log")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        ready, _, _ = select.select([self.process.stdout], [], [], START_TIMEOUT_S)
+        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
         line = self.process.stdout.readline() if ready else ""
         if not line:
             self.kill()
@@ -34,7 +45,7 @@ class RunningService:
         self.http, self.mqtt = self.addresses["http"], self.addresses["mqtt"]
         self.http_port, self.mqtt_port = (urlsplit(url).port for url in (self.http, self.mqtt))
 
-    def stop(self, timeout_s=10):
+    def stop(self, timeout_s=PATIENCE_S):
         """End it by SIGTERM and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self._reap(timeout_s)
@@ -42,7 +53,7 @@ class RunningService:
     def kill(self):
         """End it by SIGKILL."""
         self.process.kill()
-        return self._reap(10)
+        return self._reap(PATIENCE_S)
 
     def _reap(self, timeout_s):
         with self.process:
@@ -82,6 +93,8 @@ def start_python(tmp_path, clean_environment):
 
     def start(code, *arguments, path=(), **environment):
         variables = {"OPTIPROV_SPOOL": str(tmp_path / "spool"), "PYTHONPATH": os.pathsep.join(map(str, path))}
+        if "OPTIPROV_BROKER" in environment:  # there is one, and what ends in time is what tests look for
+            variables["OPTIPROV_FLUSH_TIMEOUT_S"] = str(PATIENCE_S)
         process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, arguments)],
             stdin=subprocess.PIPE,
@@ -104,7 +117,7 @@ def start_python(tmp_path, clean_environment):
 def run_python(start_python):
     """Runs a Python program to its end and returns what it printed; it must exit with the given status."""
 
-    def run(code, *arguments, status=0, timeout_s=30, **options):
+    def run(code, *arguments, status=0, timeout_s=PATIENCE_S, **options):
         process = start_python(code, *arguments, **options)
         output, errors = process.communicate(timeout=timeout_s)
         assert process.returncode == status, errors

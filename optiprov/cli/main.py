@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from importlib import import_module
 
 import click
 
 import optiprov
+from optiprov.cli.leaving import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_INPUT, run_and_leave
 from optiprov.errors import InputError, OptiprovError, StudyInterrupted
 
 COMMANDS = {
@@ -21,10 +21,6 @@ COMMANDS = {
     "spool": "Show and send provenance that is not stored yet.",
     "sql": "Run one read-only SQL query on a provenance store.",
 }
-
-EXIT_FAILED = 1
-EXIT_WRONG_INPUT = 2
-_EXIT_INTERRUPTED = 130
 
 
 class _LazyGroup(click.Group):
@@ -64,20 +60,25 @@ def cli() -> None:
     """Optimize experiments on the edge-to-cloud continuum and keep their provenance."""
 
 
-def main() -> None:
-    """Run the command line; errors of ours are printed without a traceback."""
+def run() -> int:
+    """Run the command line and return its exit status; errors of ours are printed without a traceback."""
     try:
         status = cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
-        status = _EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     except StudyInterrupted as error:
         click.echo(f"Interrupted: {error}", err=True)
-        status = _EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show()
-        status = EXIT_WRONG_INPUT
+        return EXIT_WRONG_INPUT
     except OptiprovError as error:
         click.echo(f"Error: {error}", err=True)
-        status = EXIT_WRONG_INPUT if isinstance(error, InputError) else EXIT_FAILED
-    sys.exit(status if isinstance(status, int) else 0)
+        return EXIT_WRONG_INPUT if isinstance(error, InputError) else EXIT_FAILED
+    return status if isinstance(status, int) else 0
+
+
+def main() -> None:
+    """The command `optiprov`: run the command line as all that this process does."""
+    run_and_leave(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import click
@@ -51,6 +52,7 @@ def command(
 
     The study's trials, plots, provenance and logs are in a directory of its own below the results directory.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C, from the first moment
     configure_environment()
     from optiprov.optimize.load import construct, errors_of, load_optimization
     from optiprov.optimize.plan import StudyOptions

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from pathlib import Path
 
 import click
@@ -100,6 +102,7 @@ def command(
     from optiprov.serve.credentials import Certificate, read_token, read_users
     from optiprov.store import StoreUrl
 
+    signal.signal(signal.SIGTERM, _stop_starting)  # until it serves, and stops in good order
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if (broker_cert is None) != (broker_key is None):
         raise click.UsageError("--broker-cert and --broker-key belong together: give both.")
@@ -114,3 +117,8 @@ def command(
         token=read_token(token_file),
         lanes=parallelism,
     ).run()
+
+
+def _stop_starting(*_: object) -> None:
+    """End a service that is not ready yet; what it has made so far is taken away on the way out."""
+    sys.exit()

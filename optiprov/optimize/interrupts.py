@@ -32,24 +32,34 @@ class Interrupts:
         """Whether there was an interrupt."""
         return self._event.is_set()
 
+    def check(self) -> None:
+        """Raise KeyboardInterrupt where one was dropped."""
+        if self.occurred:
+            raise KeyboardInterrupt
+
     def arm(self) -> None:
-        """Set the handlers, again where Ray has set its own as it started."""
-        if self._is_main and not self.occurred:
+        """Set the handlers, again where Ray's native code has set its own of SIGTERM as it started."""
+        if self._is_main:
+            handler = signal.default_int_handler if self.occurred else self._interrupt
             for number in _WATCHED:
-                signal.signal(number, self._interrupt)
+                signal.signal(number, handler)
+
+    def run_has_ended(self) -> None:
+        """Have an interrupt raise KeyboardInterrupt again, once Ray Tune's run is over."""
+        if self._is_main:
+            signal.signal(signal.SIGUSR1, self._before[signal.SIGUSR1])
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self._event.set()
-        for number in _WATCHED:
-            signal.signal(number, signal.default_int_handler)
-        if signal.getsignal(signal.SIGUSR1) in (signal.SIG_DFL, None):
+        self.arm()
+        if signal.getsignal(signal.SIGUSR1) == self._before[signal.SIGUSR1]:
             raise KeyboardInterrupt  # the run has not begun, or is over
         signal.raise_signal(signal.SIGUSR1)
 
     def __enter__(self) -> Self:
         if self._is_main:
             self._before = {number: signal.getsignal(number) for number in (*_WATCHED, signal.SIGUSR1)}
-        self.arm()
+            self.arm()
         return self
 
     def __exit__(

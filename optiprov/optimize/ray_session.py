@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import math
 import os
 import secrets
 import shutil
 import tempfile
-from contextlib import contextmanager
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optiprov.optimize.uncut import UncutCalls
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from optiprov.optimize.interrupts import Interrupts
 
 _PREFIX = "optiprov-"
 _OBJECT_STORE_BYTES = 100 << 20
 _MAX_PLACE_LENGTH = 30  # of the 107 bytes of a socket's path Ray's own part takes up to 72
+_ARM_S = 0.01
+_PATIENCE_S = 6.0  # of the 10 s within which nothing is left after Ctrl-C
+_SHUTDOWN_S = 1.0
+_END_TIMEOUT_S = 60.0
 FINALIZE_TIMEOUT_S = 300
 """How long the end of a trial may take: two barriers, and the stage finalize between them."""
 
@@ -43,47 +54,102 @@ def configure_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-@contextmanager
-def ray_session(num_cpus: int, environment: Mapping[str, str]) -> Iterator[Path]:
-    """Run Ray for the time of the block, with its files in a temporary directory that is removed.
+class RaySession:
+    """Runs Ray for the time of a `with` block, with its files in a temporary directory that is removed.
 
     The cluster is open to holders of a token that lives in the environment of its processes only: Ray's own
     place for it, ~/.ray/auth_token, is neither read nor written.
 
+    Ray starts and stops in a thread of its own. A KeyboardInterrupt within `ray.init` leaves a core worker
+    that nobody knows of and nobody stops: its threads crash the process as it ends. And Ray's start waits
+    in native code, for up to 15 s on a machine that is busy, where Python's signal handlers are not called.
+    Somewhere in it Ray's native code sets a handler of SIGTERM that aborts; ours are set again and again.
+
     Args:
         num_cpus: how many trials of one CPU each run at a time.
         environment: variables for Ray's processes; marks them for the supervisor that ends them with us.
+        interrupts: the handlers of signals that are to stay while Ray starts.
 
-    Yields:
-        The temporary directory; its path is short, since Ray's sockets lie in it.
+    Attributes:
+        is_abandoned: whether Ray was still about to start or to stop when we could not wait any longer. Its
+            processes are then to be ended after this one only, whose part of Ray may end it as they go.
     """
-    configure_environment()
-    import ray
 
-    remove_abandoned()
-    directory = _short_directory()
-    _set_own_token()
-    os.environ.update(environment)
-    try:
+    def __init__(self, num_cpus: int, environment: Mapping[str, str], interrupts: Interrupts) -> None:
+        self._num_cpus = num_cpus
+        self._environment = environment
+        self._interrupts = interrupts
+        self.is_abandoned = False
+
+    def __enter__(self) -> Path:
+        """Start Ray; return its temporary directory, whose path is short, since Ray's sockets lie in it."""
+        configure_environment()
+        import ray  # noqa: F401 - in the main thread, for others import it too
+
+        remove_abandoned()
+        self._directory = _short_directory()
+        _set_own_token()
+        os.environ.update(self._environment)
+        self._calls = UncutCalls()
+        self._start = self._calls.begin(self._init)
+        try:
+            self._has_started_within(math.inf)
+            self._start.wait()
+        except BaseException:
+            self._end(_PATIENCE_S)
+            raise
+        # A failed trial is told in one line by the study's progress; its traceback is in its directory.
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        return self._directory
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end(_END_TIMEOUT_S if kind is None else _PATIENCE_S)
+
+    def _init(self) -> None:
+        import ray
+
         ray.init(
             address="local",
-            num_cpus=num_cpus,
+            num_cpus=self._num_cpus,
             include_dashboard=False,
             configure_logging=True,
             logging_level=logging.ERROR,
             log_to_driver=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             _node_ip_address="127.0.0.1",
-            _temp_dir=str(directory),
+            _temp_dir=str(self._directory),
         )
-        # A failed trial is told in one line by the study's progress; its traceback is in its directory.
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-        yield directory
-    finally:
-        ray.shutdown()
-        for name in environment:
+
+    def _has_started_within(self, timeout_s: float) -> bool:
+        """Wait for Ray's start to end, well or badly, and keep the handlers of signals as they are."""
+        deadline = time.monotonic() + timeout_s
+        while not self._start.ends_within(_ARM_S):
+            self._interrupts.arm()
+            if time.monotonic() > deadline:
+                return False
+        self._interrupts.arm()
+        return True
+
+    def _end(self, timeout_s: float) -> None:
+        import ray
+
+        deadline = time.monotonic() + timeout_s
+        self.is_abandoned = True  # so it stays if it takes too long, or Ctrl-C cuts the wait off
+        try:
+            if self._has_started_within(timeout_s):
+                left_s = max(deadline - time.monotonic(), _SHUTDOWN_S)
+                self.is_abandoned = not self._calls.begin(ray.shutdown).ends_within(left_s)
+        finally:
+            if self.is_abandoned:
+                atexit.unregister(ray.shutdown)  # an exit handler would do what waits for our end
+        if self.is_abandoned:
+            return
+        self._calls.close()
+        for name in self._environment:
             os.environ.pop(name, None)
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def _short_directory() -> Path:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_START_TIMEOUT_S = 30.0
+_START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 10.0
+_UNREADY_TIMEOUT_S = 3.0
 _WATCH_S = 0.2
 
 
@@ -63,14 +64,7 @@ class ServiceProcess:
         """Have the service store what has arrived, and stop it."""
         self._stopping.set()
         self._watch.join()
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        _end(self._process, _STOP_TIMEOUT_S)
 
     def _start(self, mqtt_port: int, http_port: int) -> tuple[subprocess.Popen[str], dict[str, Any]]:
         command = [sys.executable, "-m", "optiprov.cli", "serve"]
@@ -90,13 +84,11 @@ class ServiceProcess:
         try:
             return process, json.loads(_first_line(process, _START_TIMEOUT_S))
         except ValueError:
-            process.kill()
-            process.wait()
+            _end(process, 0)
             last = self._log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
             raise WorkError(f"The provenance service does not start ({self._log}): {last}") from None
         except BaseException:  # an interruption while it starts
-            process.kill()
-            process.wait()
+            _end(process, _UNREADY_TIMEOUT_S)
             raise
 
     def _keep_running(self) -> None:
@@ -110,6 +102,20 @@ class ServiceProcess:
             except WorkError as error:
                 _log.warning("the provenance service has died and does not start again: %s", error)
                 time.sleep(1.0)  # its ports may be in use for a moment after a kill
+
+
+def _end(process: subprocess.Popen[str], timeout_s: float) -> None:
+    """End a service by SIGTERM, by SIGKILL where that takes too long or we are interrupted."""
+    try:
+        process.terminate()
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _port(url: str) -> int:

@@ -15,7 +15,7 @@ from optiprov.deploy.watchdog import end_processes
 from optiprov.errors import InputError, StudyError, StudyInterrupted
 from optiprov.optimize.interrupts import Interrupts
 from optiprov.optimize.plan import INTERRUPTED
-from optiprov.optimize.ray_session import ray_session
+from optiprov.optimize.ray_session import RaySession
 from optiprov.optimize.readback import retry_unavailable
 from optiprov.optimize.record import copy_scenario
 from optiprov.optimize.results import StudyResult, write_results
@@ -69,10 +69,11 @@ class Study:
         if (note := isolation_note()) is not None:
             _log.warning(note)
         name, directory = self._make_directory()
-        with ExitStack() as stack:
+        with Interrupts() as interrupts, ExitStack() as stack:
             remove = stack.enter_context(_removed_unless_kept(directory))
             supervisor = Supervisor(f"OPTIPROV_STUDY_PROCESS={name}-{new_id()}")
-            stack.callback(_end_children, supervisor)
+            ray = RaySession(self._plan.max_concurrent, supervisor.environment, interrupts)
+            stack.callback(_end_children, supervisor, ray)
             lanes = self._load_scenario().layers_services.provenance.parallelism
             service = stack.enter_context(
                 StudyService(self._optimization.store, directory, supervisor.environment, lanes=lanes)
@@ -82,12 +83,17 @@ class Study:
             remove.pop_all()  # from here on there is something to keep
             stack.callback(_deliver, client, directory, BrokerAddress.parse(service.mqtt))
             place = self._place(name, directory, service)
-            interruption = self._record(client, place, service, supervisor.environment)
+            interruption = self._record(client, place, service, ray, interrupts)
             result = self._results(client, place, service)
         return _checked(result, interruption)
 
     def _record(
-        self, client: Client, place: TrialPlace, service: StudyService, environment: dict[str, str]
+        self,
+        client: Client,
+        place: TrialPlace,
+        service: StudyService,
+        ray: RaySession,
+        interrupts: Interrupts,
     ) -> str | None:
         """Search, and record how it went; return what cut it off, or None."""
         plan = self._plan
@@ -100,8 +106,7 @@ class Study:
         status: str = Status.FAILED
         reason: str | None = "the search failed"
         try:
-            with Interrupts() as interrupts:
-                self._search(place, client, environment, interrupts)
+            self._search(place, client, ray, interrupts)
             status, reason = (Status.STOPPED, INTERRUPTED) if interrupts.occurred else (Status.FINISHED, None)
         except KeyboardInterrupt:
             status, reason = Status.STOPPED, INTERRUPTED
@@ -168,18 +173,13 @@ class Study:
             duration_s=self._optimization.duration_s,
         )
 
-    def _search(
-        self,
-        place: TrialPlace,
-        client: Client,
-        environment: dict[str, str],
-        interrupts: Interrupts,
-    ) -> None:
+    def _search(self, place: TrialPlace, client: Client, ray: RaySession, interrupts: Interrupts) -> None:
         """Drive Ray Tune, in a Ray of the study's own."""
         plan = self._plan
         with self._optimization.options.progress() as progress:
             progress.study_started(place.study, plan.num_samples, plan.metric, plan.mode)
-            with ray_session(plan.max_concurrent, environment) as temporary:
+            interrupts.check()
+            with ray as temporary:
                 from optiprov.optimize.tuning import tune_trials  # imports ray, whose environment is now set
 
                 tune_trials(plan, place, client, progress, temporary, interrupts)
@@ -209,8 +209,10 @@ def _removed_unless_kept(directory: Path) -> Iterator[ExitStack]:
         yield stack
 
 
-def _end_children(supervisor: Supervisor) -> None:
+def _end_children(supervisor: Supervisor, ray: RaySession) -> None:
     """End what still runs of the study's own processes, such as a service interrupted as it started."""
+    if ray.is_abandoned:
+        return  # the supervisor does it when this process has ended, which is soon
     end_processes((supervisor.assignment,), set())
     supervisor.close()
 

@@ -68,13 +68,13 @@ def tune_trials(
         ),
     )
     try:
-        interrupts.arm()
-        if not interrupts.occurred:
-            tuner.fit()
+        interrupts.check()
+        tuner.fit()
     except Exception as error:  # whatever a searcher, a scheduler or Ray raises
         recorder.close(f"the search failed: {error}")
         raise StudyError(f"The search failed: {type(error).__name__}: {error}") from error
     finally:
+        interrupts.run_has_ended()
         recorder.close(INTERRUPTED)
 
 

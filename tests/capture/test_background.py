@@ -1,5 +1,7 @@
 """Forks beside threads of ours that import modules."""
 
+from tests.waiting import PATIENCE_S
+
 
 def test_fork_waits_for_imports_of_our_threads(start_python, tmp_path):
     """A child that was forked in the midst of an import would wait for ever at its own."""
@@ -16,7 +18,7 @@ threading.Thread(target=work, daemon=True).start()
 started.wait()
 child = os.fork()
 if child == 0:
-    signal.alarm(10)
+    signal.alarm(60)
     import slow_module
     from optiprov import Workflow
     Workflow("f").begin()
@@ -24,7 +26,7 @@ if child == 0:
 print(os.WEXITSTATUS(os.waitpid(child, 0)[1]))
 """
     process = start_python(code, path=[tmp_path])
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=PATIENCE_S)
     assert output == "7\n", errors
 
 
@@ -40,7 +42,7 @@ for number in range(5):
     child = os.fork()
     if child == 0:
         own = Workflow("child"); own.begin()
-        os._exit(0 if get_client().flush(15) else 1)
+        os._exit(0 if get_client().flush(60) else 1)
     children.append(child)
 print([os.waitpid(child, 0)[1] for child in children])
 wf.end()

@@ -13,6 +13,7 @@ from optiprov.capture.segment import segments
 from optiprov.capture.spool import SpoolWriter
 from optiprov.records import Annotation
 from optiprov.wire import BrokerAddress, encode_record
+from tests.waiting import PATIENCE_S
 
 RECORDS = 300
 
@@ -39,7 +40,7 @@ def overwrite(path, offset, content):
 
 def check_delivered(service, root, client):
     """Everything is sent: each record is stored once and in order, or counted."""
-    assert send_leftovers(root, BrokerAddress.parse(service.mqtt), timeout_s=20) == []
+    assert send_leftovers(root, BrokerAddress.parse(service.mqtt), timeout_s=PATIENCE_S) == []
     ask = connect(service.http)
     keys = ask.sql("SELECT key FROM prov.annotation WHERE target = ?", [client])["key"].astype(int).tolist()
     lost = ask.sql("SELECT record_count FROM prov.lost WHERE client_id = ?", [client])["record_count"].sum()
@@ -83,7 +84,7 @@ def test_random_bytes_in_any_file_stop_nobody(tmp_path, shared_service, seed):
     send_leftovers(tmp_path, broker, timeout_s=5)
     client = Client(Settings(tmp_path, broker))
     client.emit(Annotation("run", "own", "", "k", seed, 1, None))
-    assert client.flush(20)
+    assert client.flush(PATIENCE_S)
     client.close()
     stored = connect(shared_service.http).sql("SELECT key FROM prov.annotation WHERE target = ?", [whole])
     assert stored["key"].astype(int).tolist() == list(range(1, RECORDS + 1))

@@ -9,6 +9,7 @@ import pytest
 from optiprov import connect
 from optiprov.records import Environment, RunBegin, RunEnd
 from tests.capture.test_client import only, spooled
+from tests.waiting import PATIENCE_S
 
 ON = {"OPTIPROV_ENVIRONMENT": ""}
 
@@ -103,7 +104,7 @@ def test_death_of_the_process_costs_no_other_record(start_python, tmp_path, numb
     process = start_python(code, **ON)
     process.stdout.readline()
     process.send_signal(number)
-    assert process.wait(10) == -number
+    assert process.wait(PATIENCE_S) == -number
     assert isinstance(only(spooled(tmp_path / "spool"))[0], RunBegin)
 
 

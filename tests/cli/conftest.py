@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from optiprov.cli.main import main
+from optiprov.cli.main import run as run_command
 from optiprov.records import RunEnd
 from optiprov.store.duckdb import DuckDBBackend
 from optiprov.store.schema import migrate
@@ -26,10 +26,9 @@ def optiprov(monkeypatch, capsys):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["optiprov", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        status = run_command()
         output, errors = capsys.readouterr()
-        return ended.value.code, output, errors
+        return status, output, errors
 
     return call
 

@@ -12,6 +12,7 @@ from importlib import metadata
 import pytest
 
 from optiprov.cli import doctor, findings
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -99,12 +100,14 @@ def test_doctor_exits_1_when_the_broker_refuses_the_user(optiprov, monkeypatch, 
 
 def wait_until_listening(port):
     """Wait until something listens on a port."""
-    for _ in range(200):
+
+    def listens():
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port)).close()
-            return
-        time.sleep(0.05)
-    pytest.fail(f"nothing listens on port {port}")
+            return True
+        return False
+
+    wait_until(listens)
 
 
 def test_doctor_tells_what_waits_in_the_spool(optiprov, monkeypatch, run_python, start_python, tmp_path):

@@ -6,6 +6,7 @@ import shutil
 
 from optiprov import connect
 from tests.serve.emitters import EMIT
+from tests.waiting import wait_until
 
 
 def test_status_lists_what_is_undelivered(run_python, tmp_path, optiprov):
@@ -66,11 +67,14 @@ def test_send_without_an_address_is_an_input_error(tmp_path, optiprov):
     assert "--broker" in errors
 
 
-def test_next_program_sends_what_an_earlier_one_left(run_python, start_service, tmp_path):
-    """A program that reaches a broker delivers the leftovers of its spool directory too."""
+def test_next_program_sends_what_an_earlier_one_left(run_python, start_python, start_service, tmp_path):
+    """A program that reaches a broker delivers the leftovers of its spool directory too, while it runs."""
     run_python(EMIT, "a", 3, 0)
     service = start_service()
-    run_python(EMIT, "b", 20, 0.05, OPTIPROV_BROKER=service.mqtt)
+    program = start_python(EMIT + "sys.stdin.read()", "b", 3, 0, OPTIPROV_BROKER=service.mqtt)
+    assert program.stdout.readline() == "ended\n"
+    wait_until(lambda: len(list((tmp_path / "spool").iterdir())) == 1)  # its own
+    program.communicate()
     programs = connect(service.store).sql("SELECT DISTINCT program FROM step_input ORDER BY program")
     assert programs["program"].tolist() == ["a", "b"]
     assert list((tmp_path / "spool").iterdir()) == []

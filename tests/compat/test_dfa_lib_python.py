@@ -192,7 +192,7 @@ def work(number):
     t.begin()
     t.end()
 work(1)
-get_client().flush(10)
+get_client().flush(60)
 if os.fork() == 0:
     work(2)
     raise SystemExit

@@ -9,8 +9,7 @@ import pytest
 from optiprov.deploy import reap_abandoned
 from optiprov.deploy.journal import boot_id, read_journal
 from optiprov.deploy.watchdog import end_processes, find_processes
-
-from .test_supervisor import wait_until
+from tests.waiting import wait_until
 
 OWNER = """
 import sys, time
@@ -51,10 +50,10 @@ def owner(tmp_path, write_scenario):
 def test_deployment_ends_when_its_owner_is_killed(owner):
     """Nothing outlives a kill -9 of the deploying process, though a grandchild did setsid."""
     process, _, marker = owner
-    assert len(find_processes((marker,), set())) >= 4
+    wait_until(lambda: len(find_processes((marker,), set())) >= 4)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert wait_until(lambda: not find_processes((marker,), set()), 10)
+    wait_until(lambda: not find_processes((marker,), set()), 10)
 
 
 def test_reap_ends_what_is_left_when_supervisor_was_killed_too(owner, tmp_path):

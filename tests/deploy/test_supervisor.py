@@ -6,6 +6,7 @@ import time
 
 from optiprov.deploy import Supervisor
 from optiprov.deploy.watchdog import find_processes
+from tests.waiting import wait_until
 
 OWNER = """
 import os, subprocess, sys, time
@@ -22,14 +23,6 @@ time.sleep(300)
 """
 
 
-def wait_until(condition, timeout_s):
-    """Whether a condition came true in time."""
-    deadline = time.monotonic() + timeout_s
-    while not (met := condition()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return met
-
-
 def test_everything_marked_or_watched_ends_when_owner_is_killed():
     """After kill -9 of the owner all of its processes end in 10 s, also those that escaped its session."""
     mark = f"MARK=supervisor-test-{os.getpid()}"
@@ -39,10 +32,10 @@ def test_everything_marked_or_watched_ends_when_owner_is_killed():
     with owner.stdout:
         bare = int(owner.stdout.readline())
     # The shell that ignores TERM, its sleep, and the sleep in a session of its own.
-    assert wait_until(lambda: len(find_processes((mark,), set())) >= 3, 5)
+    wait_until(lambda: len(find_processes((mark,), set())) >= 3)
     owner.send_signal(signal.SIGKILL)
     owner.wait()
-    assert wait_until(lambda: not find_processes((mark,), {bare}), 10)
+    wait_until(lambda: not find_processes((mark,), {bare}), 10)
 
 
 def test_nothing_is_killed_when_supervisor_is_closed():

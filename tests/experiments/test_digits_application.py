@@ -15,11 +15,12 @@ import pytest
 import yaml
 
 from optiprov import connect
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "experiments" / "digits" / "artifacts"
 PYTHONPATH = os.pathsep.join([str(ROOT / "optiprov" / "compat"), str(ROOT)])
-SETTLED_S = 30
+SETTLED_S = PATIENCE_S
 
 
 class Outcome(NamedTuple):
@@ -221,7 +222,7 @@ def test_sigterm_ends_the_master(start_master, tmp_path):
     """A Master that waits ends by the signal that a stopped trial gets."""
     master, _ = start_master(tmp_path)
     master.terminate()
-    master.communicate(timeout=10)
+    master.communicate(timeout=SETTLED_S)
     assert master.returncode == -signal.SIGTERM
 
 
@@ -302,7 +303,7 @@ def service(tmp_path):
     ) as process:
         yield {**json.loads(process.stdout.readline()), "path": store}
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(SETTLED_S) == 0
 
 
 def test_run_by_hand_is_recorded_by_a_running_service(run, tmp_path, environment, service):

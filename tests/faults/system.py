@@ -16,7 +16,7 @@ from tests.faults.oracle import EMIT, promised
 from tests.faults.proxy import Proxy
 from tests.serve.brokers import Mosquitto
 
-DELIVERY_S = 120
+DELIVERY_S = 150
 
 
 def fault_seed():

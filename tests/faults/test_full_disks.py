@@ -8,7 +8,7 @@ from optiprov.capture import send_leftovers
 from optiprov.capture.spool import NO_ROOM
 from tests.faults.filesystem import TinyFilesystem
 from tests.faults.oracle import check_exactly_once, promised, stored
-from tests.faults.system import System
+from tests.faults.system import DELIVERY_S, System
 
 MEGABYTE = 1 << 20
 
@@ -55,17 +55,17 @@ def check_kept_or_counted(system):
 
 
 def test_full_spool_counts_what_it_could_not_keep(tiny_filesystem, start_system):
-    """No broker, then 12 MB into 4 MB; once the broker is there, the rest arrives, and what comes after."""
+    """No broker, then 6 MB into 4 MB; once the broker is there, the rest arrives, and what comes after."""
     spool = tiny_filesystem(4 * MEGABYTE)
     system = start_system(filler_bytes=500)
     system.proxy.shut()
     emitter = system.start_emitter(
-        10_000, 0, "wait", OPTIPROV_SPOOL=str(spool.path), OPTIPROV_FLUSH_TIMEOUT_S="60"
+        6_000, 0, "wait", OPTIPROV_SPOOL=str(spool.path), OPTIPROV_FLUSH_TIMEOUT_S="60"
     )
     _, refused = emitter.stdout.readline().split()
     assert int(refused) > 1000
     system.heal()
-    emitter.communicate("go on\n", timeout=90)
+    emitter.communicate("go on\n", timeout=DELIVERY_S)
     lost, numbers = check_kept_or_counted(system)
     assert lost >= int(refused)
     assert len(numbers) > 1000
@@ -77,7 +77,7 @@ def test_killed_with_a_full_spool_is_counted_by_who_sends_it(tiny_filesystem, st
     system = start_system(filler_bytes=500)
     system.proxy.shut()
     spool.fill(1 * MEGABYTE)
-    emitter = system.start_emitter(10_000, 0, "wait", OPTIPROV_SPOOL=str(spool.path))
+    emitter = system.start_emitter(6_000, 0, "wait", OPTIPROV_SPOOL=str(spool.path))
     _, refused = emitter.stdout.readline().split()
     emitter.kill()
     emitter.communicate(timeout=10)
@@ -123,7 +123,7 @@ def test_full_store_goes_on_once_there_is_room(
 
 def wait_for_log(system, text):
     """Wait until the service has logged something."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + DELIVERY_S
     while text not in system.service.log.read_text():
         assert system.service.process.poll() is None, system.service.log.read_text()
         assert time.monotonic() < deadline, system.service.log.read_text()

@@ -87,7 +87,7 @@ def test_children_of_multiprocessing_flush_what_they_emit(start_service, run_pyt
 def test_ray_actors_and_tasks_join_the_run_of_the_driver(start_service, run_python, optiprov_spool_sent):
     """The workflow travels pickled; each worker process is a client of its own, and nothing is lost."""
     service = start_service()
-    run_python(RAY, timeout_s=90, OPTIPROV_BROKER=service.mqtt)
+    run_python(RAY, timeout_s=200, OPTIPROV_BROKER=service.mqtt)
     optiprov_spool_sent(service)
     provenance = RemoteProvenance(service.http)
     tasks = provenance.tasks("the run")

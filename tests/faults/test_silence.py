@@ -13,10 +13,10 @@ wf = Workflow("f")
 wf.begin()
 Task(1, wf, "t").begin()
 from optiprov.capture.client import get_client
-print(get_client().flush(20), flush=True)
+print(get_client().flush(60), flush=True)
 sys.stdin.read()
 """
-WAIT_S = 60
+WAIT_S = 120
 
 
 def test_open_run_of_a_killed_client_has_stopped(start_service, clean_environment, tmp_path, monkeypatch):

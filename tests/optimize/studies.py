@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from tests.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -63,11 +65,11 @@ class StudyRun:
         """What it has printed."""
         return self.output.read_text(encoding="utf-8", errors="replace")
 
-    def wait(self, timeout_s: float = 150.0) -> int:
+    def wait(self, timeout_s: float = 280.0) -> int:
         """Wait for its end and return its exit status."""
         return self.process.wait(timeout_s)
 
-    def wait_until(self, holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    def wait_until(self, holds: Callable[[], bool], timeout_s: float = 150.0) -> None:
         """Wait until a condition on a running study holds."""
         deadline = time.monotonic() + timeout_s
         while not holds():
@@ -101,9 +103,9 @@ class StudyRun:
             if any("application.py" in word for word in process.cmdline())
         ]
 
-    def wait_gone(self, timeout_s: float = 10.0) -> None:
+    def wait_gone(self) -> None:
         """Wait until no process of the study lives."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + PATIENCE_S
         while (left := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert not left, [_command(process) for process in left]
@@ -112,7 +114,7 @@ class StudyRun:
         """Kill what a failed test leaves."""
         for process in self.processes():
             process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         shutil.rmtree(self.temporary, ignore_errors=True)
 
 

@@ -2,12 +2,12 @@
 
 import io
 import threading
-import time
 
 import pytest
 from rich.console import Console
 
 from optiprov.optimize.progress import Progress
+from tests.waiting import wait_until
 
 
 class Clock:
@@ -229,9 +229,10 @@ def test_plain_output_tells_of_a_long_silence():
 def test_silence_is_watched_without_being_asked():
     """A thread looks at the clock while the display is open, where there is no terminal."""
 
-    def study(_, clock):
+    def study(progress, clock):
+        before = progress._study.last_line_s
         clock.now = 61.0
-        time.sleep(1.5)
+        wait_until(lambda: progress._study.last_line_s != before)
 
     assert plain_lines(study) == ["[0/9] 0 running, 0:01:01 elapsed; no best yet"]
     assert "optiprov-progress" not in [thread.name for thread in threading.enumerate()]

@@ -162,7 +162,7 @@ SPACES = st.lists(parameters(), min_size=1, max_size=4, unique_by=lambda p: p.na
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SPACES)
 def test_round_trip_through_ray_tune(space):
     """A space goes to Tune and back unchanged, and what Tune samples lies in it."""
@@ -173,7 +173,7 @@ def test_round_trip_through_ray_tune(space):
             assert parameter.contains(config[parameter.name].sample(random_state=seed))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SPACES, st.integers(0, 2**31))
 def test_round_trip_through_skopt(space, seed):
     """Samples of ours and of scikit-optimize lie in the space, survive coding, and are plain Python."""

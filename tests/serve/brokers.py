@@ -5,14 +5,16 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from optiprov.serve.broker import free_port
+from tests.waiting import PATIENCE_S, wait_until
 
-START_TIMEOUT_S = 10
+
+class PortTakenError(Exception):
+    """Another process listens on the port that was free a moment ago."""
 
 
 def require_program(name, package):
@@ -31,8 +33,8 @@ class Mosquitto:
 
     def __init__(self, directory, *, host="127.0.0.1", users=None, certificate=None):
         self._program = require_program("mosquitto", "mosquitto")
-        self.host, self.port = host, free_port(host)
-        lines = [f"listener {self.port} {host}", "persistence false", "user root", "max_queued_messages 0"]
+        self.host = host
+        lines = ["persistence false", "user root", "max_queued_messages 0"]
         if users:
             passwords = directory / "passwords"
             passwords.touch(mode=0o600)
@@ -45,28 +47,45 @@ class Mosquitto:
         if certificate:
             lines += [f"certfile {certificate.chain}", f"keyfile {certificate.key}"]
         self._configuration = directory / "mosquitto.conf"
-        self._configuration.write_text("\n".join(lines) + "\n")
         self.log = directory / "mosquitto.log"
-        self.start()
+        while True:
+            self.port = free_port(host)
+            listener = f"listener {self.port} {host}"
+            self._configuration.write_text("\n".join([listener, *lines]) + "\n")
+            try:
+                self.start()
+            except PortTakenError:
+                continue  # another process took it first
+            return
 
     def start(self):
-        """Start it, and wait until it listens."""
+        """Start it, and wait until it listens.
+
+        Raises:
+            PortTakenError: somebody else listens on its port.
+        """
+        self.log.write_bytes(b"")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [self._program, "-c", self._configuration], stdout=log, stderr=subprocess.STDOUT
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1):
-                return
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, f"mosquitto does not listen: {self.log.read_text()}"
-            time.sleep(0.02)
+        wait_until(self._listens)
+
+    def _listens(self):
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1):
+            if self.process.poll() is None:
+                return True
+        if self.process.poll() is not None:
+            log = self.log.read_text()
+            if "in use" in log:
+                raise PortTakenError
+            pytest.fail(f"mosquitto does not start: {log}")
+        return False
 
     def kill(self):
         """End it by SIGKILL."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
 
 class Authority:

@@ -20,6 +20,7 @@ from optiprov.serve.credentials import (
 from optiprov.store.remote import RemoteProvenance
 from tests.conftest import RunningService
 from tests.serve.test_service import run_serve
+from tests.waiting import PATIENCE_S
 
 TOKEN = "a-token-of-this-test-0123456789"
 PASSWORD = "a password: with a colon"
@@ -112,7 +113,7 @@ def test_client_finds_its_credentials_in_the_environment(exposed, client_at):
     }
     client = client_at(Settings.from_environment(env).broker)
     client.emit(Lost(1, "a test"))
-    assert client.flush(10)
+    assert client.flush(PATIENCE_S)
 
 
 def test_secrets_are_neither_printed_nor_logged_nor_shown_to_others(exposed):

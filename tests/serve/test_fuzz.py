@@ -13,7 +13,7 @@ from optiprov.records import Annotation
 from optiprov.store.remote import RemoteProvenance
 from optiprov.wire import BrokerAddress, decode_batch
 from tests.serve.fuzzing import BOMB, Fuzzer, good_messages
-from tests.serve.test_service import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 _WINDOW = 500  # messages under way
 _FLAT_BYTES = 64 << 20
@@ -34,9 +34,9 @@ class Sender:
         for message in messages:
             under_way.append(self._mqtt.publish("optiprov/records/fuzz/fuzz", message, qos=1))
             if len(under_way) >= _WINDOW:
-                under_way.pop(0).wait_for_publish(60)
+                under_way.pop(0).wait_for_publish(PATIENCE_S)
         for one in under_way:
-            one.wait_for_publish(60)
+            one.wait_for_publish(PATIENCE_S)
 
     def close(self):
         """Disconnect."""
@@ -63,7 +63,7 @@ def emit(client, number):
 def check(service, client, count, sent, seed):
     """Check that all good records are stored once and in order, and that the rest is accounted for."""
     provenance = RemoteProvenance(service.http)
-    wait_until(lambda: client.flush(5), 120)
+    wait_until(lambda: client.flush(5))
     stored = provenance.sql(
         "SELECT value FROM prov.annotation WHERE namespace = 'good' AND target = ?", (client.id,)
     )
@@ -121,7 +121,7 @@ def test_a_million_messages_leave_the_service_up_and_its_memory_flat(fuzzed):
     for number in range(100):
         emit(client, number)
         sender.send(fuzzer.message() for _ in range(10_000))
-        wait_until(lambda: client.flush(5), 120)
+        wait_until(lambda: client.flush(5))
         resident = psutil.Process(service.process.pid).memory_info().rss
         cached = int(provenance.sql("SELECT sum(memory_usage_bytes) AS n FROM duckdb_memory()")["n"][0])
         sizes.append(resident - cached)

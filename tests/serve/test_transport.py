@@ -4,7 +4,6 @@ import contextlib
 import os
 import socket
 import threading
-import time
 
 import psutil
 import pytest
@@ -15,6 +14,7 @@ from optiprov.serve.broker import free_port
 from optiprov.store.remote import RemoteProvenance
 from tests.serve.brokers import Authority
 from tests.serve.conftest import USERS, make_transport
+from tests.waiting import PATIENCE_S, wait_until
 
 # Where the handshake fails, paho leaves the socket to the garbage collector, which closes it.
 _PAHO_DROPS_SOCKETS = pytest.mark.filterwarnings(
@@ -31,7 +31,7 @@ def emit(client, count):
     """Emit records with the numbers from 0 on and wait until they are acknowledged."""
     for number in range(count):
         client.emit(note(client, number))
-    assert client.flush(20)
+    assert client.flush(PATIENCE_S)
 
 
 def stored(transport, client):
@@ -58,7 +58,7 @@ def test_big_messages_arrive_whole(plain, client_at):
     client.emit(note(client, 0))
     client.emit(note(client, 1, value))
     client.emit(note(client, 2))
-    assert client.flush(30)
+    assert client.flush(PATIENCE_S)
     sql = "SELECT length(value) AS size FROM prov.annotation WHERE target = ? AND key = '1'"
     assert RemoteProvenance(plain.service.http).sql(sql, (client.id,))["size"][0] >= len(value)
     assert stored(plain, client) == [0, 1, 2]
@@ -77,9 +77,7 @@ def test_clients_go_on_after_the_broker_was_killed(plain, client_at):
         client.emit(note(client, number))
     if plain.mosquitto:
         plain.mosquitto.start()
-    deadline = time.monotonic() + 30
-    while not client.flush(1):
-        assert time.monotonic() < deadline, "it does not come back"
+    wait_until(lambda: client.flush(1))
     assert stored(plain, client) == list(range(500))
 
 
@@ -112,7 +110,7 @@ def test_clients_with_credentials_use_every_lane(secured, client_at):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     for client in clients:
         assert stored(secured, client) == list(range(500))
 
@@ -127,7 +125,7 @@ def test_refused_credentials_are_a_clear_warning(secured, client_at, caplog, wro
     }
     client = client_at(secured.address._replace(**changes[wrong]))
     client.emit(note(client, 0))
-    assert not client.flush(10)
+    assert not client.flush(PATIENCE_S)
     assert f"broker {secured.address.url}" in caplog.text
     assert "refuses the connection" in caplog.text or "another user or password" in caplog.text
     assert str(client.spool_directory) in caplog.text
@@ -140,7 +138,7 @@ def test_certificate_of_another_ca_is_refused(secured, client_at, caplog, tmp_pa
     stranger = Authority(tmp_path)
     client = client_at(secured.address._replace(ca=str(stranger.certificate)))
     client.emit(note(client, 0))
-    assert not client.flush(10)
+    assert not client.flush(PATIENCE_S)
     assert "no TLS connection" in caplog.text
     assert "Is the CA right" in caplog.text
 
@@ -150,7 +148,7 @@ def test_certificate_of_another_host_is_refused(secured, client_at, caplog):
     """Signed by the right CA, but for other names."""
     client = client_at(secured.address._replace(host="127.0.0.2"))
     client.emit(note(client, 0))
-    assert not client.flush(10)
+    assert not client.flush(PATIENCE_S)
     assert "no TLS connection" in caplog.text or "no broker answers" in caplog.text
 
 
@@ -158,7 +156,7 @@ def test_absent_ca_is_a_clear_warning(secured, client_at, caplog, tmp_path):
     """The message names the file and how to give another."""
     client = client_at(secured.address._replace(ca=str(tmp_path / "none.pem")))
     client.emit(note(client, 0))
-    assert not client.flush(10)
+    assert not client.flush(PATIENCE_S)
     assert str(tmp_path / "none.pem") in caplog.text
     assert "OPTIPROV_BROKER_CA" in caplog.text
 

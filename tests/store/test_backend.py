@@ -13,6 +13,7 @@ from optiprov.store import StoreUrl, connect, service_file
 from optiprov.store.duckdb import DuckDBBackend
 from optiprov.store.schema import TABLES, VERSION, VIEWS, migrate
 from tests.store.conftest import ENDLESS, Store, begin, end, item, on_duckdb, run
+from tests.waiting import PATIENCE_S
 
 FORBIDDEN = [
     "INSERT INTO prov.run_begin (run_id) VALUES ('x')",
@@ -143,7 +144,7 @@ def test_closing_interrupts_queries(store, engine):
     thread.start()
     time.sleep(0.3)
     store.backend.close()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert failed
     assert not thread.is_alive()
 
@@ -212,7 +213,7 @@ for _ in range(5):
     assert len(optiprov.connect(sys.argv[1]).runs()) == 1
 """
     readers = [start_python(code, tmp_path / "p.duckdb") for _ in range(2)]
-    assert [process.wait(30) for process in readers] == [0, 0]
+    assert [process.wait(PATIENCE_S) for process in readers] == [0, 0]
 
 
 @on_duckdb

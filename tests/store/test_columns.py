@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optiprov.records import Status, new_id
@@ -100,7 +100,7 @@ tasks = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(tasks=tasks, wraps=st.booleans())
 def test_rows_leave_what_records_leave(store, tasks, wraps):
     """Any ids, dependencies and values, known ids among them, alone or in lists."""

@@ -4,7 +4,7 @@ import datetime
 import math
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optiprov.errors import MetricError
@@ -173,7 +173,7 @@ def test_values_of_a_metric_come_in_order_and_only_once(store):
         store.ask.values("out.loss", "t1")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(
     attributes=st.dictionaries(
         st.text(st.characters(exclude_categories=()), max_size=8),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optiprov.errors import QueryError, StoreError, UrlError
@@ -56,7 +56,7 @@ def rows_of(**columns):
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     values=st.lists(
         st.tuples(
@@ -79,7 +79,7 @@ def test_what_is_inserted_is_read_again(backend, values):
     assert sorted(map(repr, read)) == sorted(map(repr, values))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     text=TEXTS
     | st.sampled_from(["'; DROP TABLE prov.probe; --", "\\'; DROP TABLE prov.probe; --", "\\", "'"])

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optiprov.records import RunEnd
@@ -166,7 +166,7 @@ def as_text(value):
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(described=st.lists(tasks, min_size=1, max_size=6), drawn=st.lists(filters, min_size=1, max_size=6))
 def test_query_finds_what_a_look_at_every_row_finds(emptied, described, drawn):
     """Items of several datasets, one item of several tasks, begins without end, and any filter."""

@@ -1,7 +1,7 @@
 """Specifications: before, after or without the data, again and changed, and values laid on them."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optiprov.records import Specification, TaskData
@@ -256,7 +256,7 @@ _ITEMS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(items=_ITEMS, place=st.integers(0, 4))
 def test_rows_are_the_same_wherever_the_specification_arrives(store_of, items, place):
     """Lists of any values, and values by name, with the specification at any place among them."""

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optiprov.records import RunEnd, Status, TrialClose, qualify_dependency
@@ -124,7 +124,7 @@ def _found(store):
     return {name: store.rows(sql) for name, sql in views.items()}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(order=st.permutations(range(8)), cuts=st.sets(st.integers(1, 7)))
 def test_any_order_of_a_runs_records_gives_the_same_rows(store_of, order, cuts):
     """Records of two clients in any order, committed together or one by one."""

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optiprov.capture import Data, Task, Workflow, get_client
@@ -252,7 +252,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(value=_JSON)
 def test_any_json_value_comes_back_by_sql(store, application, value):
     """The first value of an attribute decides its type, so each has an attribute of its own."""
@@ -287,7 +287,7 @@ _OBJECTS = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(value=_OBJECTS)
 def test_any_object_is_encoded_and_decoded(value):
     """Whatever Python has: encoding does not raise, and what comes of it is a record."""

@@ -4,7 +4,7 @@ import shutil
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optiprov.errors import QueryError, StoreError
@@ -75,7 +75,7 @@ def test_clients_have_marks_of_their_own(store):
     assert again.commit(*notes(1, 2), client="a", first=1).records == 0
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(data=st.data())
 def test_each_record_is_stored_once_for_any_order_of_batches(tmp_path_factory, empty_file, data):
     """Random cuts, repetitions and reorderings of one client's stream, then a resend of all."""

@@ -43,18 +43,21 @@ def promised(directory):
     return counts
 
 
-def stored(provenance):
-    """Return the numbers that are stored of each client, in the order in which the store has them."""
-    frame = provenance.sql("SELECT target, key FROM prov.annotation ORDER BY rowid")
+def stored(provenance, order="ORDER BY rowid"):
+    """Return the numbers that are stored of each client, in the order in which the store has them.
+
+    MonetDB has no numbers of rows; a plain query gives them as they were inserted there.
+    """
+    frame = provenance.sql(f"SELECT target, key FROM prov.annotation {order}")
     return {client: [int(key) for key in rows["key"]] for client, rows in frame.groupby("target", sort=False)}
 
 
-def check_exactly_once(provenance, directory):
+def check_exactly_once(provenance, directory, order="ORDER BY rowid"):
     """See to it that each promised record is stored, once, and in order within its client; return how many.
 
     A client that was killed between its last call and its note of it may have one record more.
     """
-    found, expected = stored(provenance), promised(directory)
+    found, expected = stored(provenance, order), promised(directory)
     for client, count in expected.items():
         numbers = found.pop(client, [])
         assert numbers in (list(range(count)), list(range(count + 1))), (

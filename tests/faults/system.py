@@ -12,7 +12,7 @@ from optiprov.capture import send_leftovers
 from optiprov.store.remote import RemoteProvenance
 from optiprov.wire import BrokerAddress
 from tests.conftest import RunningService
-from tests.faults.oracle import EMIT, promised
+from tests.faults.oracle import EMIT, check_exactly_once, promised
 from tests.faults.proxy import Proxy
 from tests.serve.brokers import Mosquitto
 
@@ -36,10 +36,12 @@ class System:
         filler_bytes: how much each record is to hold.
         store: where the store is; by default in the directory.
         inside: what starts the service.
+        monetdb: the server that is the store in place of a file; it is left to who made it.
     """
 
-    def __init__(self, directory, kind, environment, *, filler_bytes=25, store=None, inside=()):
+    def __init__(self, directory, kind, environment, *, filler_bytes=25, store=None, inside=(), monetdb=None):
         self.directory = directory
+        self.monetdb = monetdb
         self.spool, self.oracle = directory / "spool", directory / "oracle"
         self.oracle.mkdir()
         self._filler_bytes = filler_bytes
@@ -50,7 +52,9 @@ class System:
             self.service_proxy = Proxy("127.0.0.1", self.mosquitto.port)
             options += ["--broker", f"mqtt://127.0.0.1:{self.service_proxy.port}"]
         self._options = options
-        self.service = RunningService(store or directory / "p.duckdb", *options, wrapper=inside)
+        self._log = directory / "service.log"
+        store = store or (monetdb.url if monetdb else directory / "p.duckdb")
+        self.service = RunningService(store, *options, wrapper=inside, log=self._log)
         self._ports = {"mqtt_port": self.service.mqtt_port, "http_port": self.service.http_port}
         self.proxy = Proxy("127.0.0.1", self.mosquitto.port if self.mosquitto else self.service.mqtt_port)
         self.address = BrokerAddress("127.0.0.1", self.proxy.port)
@@ -86,11 +90,10 @@ class System:
         self.service.kill()
         time.sleep(pause_s)
         if self.mosquitto:
-            self.service = RunningService(
-                self.service.store, *self._options, http_port=self._ports["http_port"]
-            )
+            ports = {"http_port": self._ports["http_port"]}
         else:
-            self.service = RunningService(self.service.store, *self._options, **self._ports)
+            ports = self._ports
+        self.service = RunningService(self.service.store, *self._options, log=self._log, **ports)
 
     def kill_broker(self, pause_s=0.0):
         """Kill -9 the broker; it is started again, one of the service's own by the service."""
@@ -101,6 +104,12 @@ class System:
         else:
             for child in psutil.Process(self.service.process.pid).children():
                 child.kill()
+
+    def kill_database(self, pause_s=0.0):
+        """Kill -9 the MonetDB server, and start it again."""
+        self.monetdb.kill()
+        time.sleep(pause_s)
+        self.monetdb.start()
 
     def heal(self):
         """End what the proxies do."""
@@ -122,6 +131,11 @@ class System:
     def provenance(self):
         """Return what the service has stored."""
         return RemoteProvenance(self.service.http)
+
+    def check_exactly_once(self):
+        """See to it that each promised record is stored, once, and in order; return how many."""
+        order = "" if self.monetdb else "ORDER BY rowid"
+        return check_exactly_once(self.provenance(), self.oracle, order)
 
     def close(self):
         """End everything."""

@@ -55,7 +55,9 @@ class System:
         self._log = directory / "service.log"
         store = store or (monetdb.url if monetdb else directory / "p.duckdb")
         self.service = RunningService(store, *options, wrapper=inside, log=self._log)
-        self._ports = {"mqtt_port": self.service.mqtt_port, "http_port": self.service.http_port}
+        self._ports = {"http_port": self.service.http_port}
+        if self.mosquitto is None:
+            self._ports["mqtt_port"] = self.service.mqtt_port
         self.proxy = Proxy("127.0.0.1", self.mosquitto.port if self.mosquitto else self.service.mqtt_port)
         self.address = BrokerAddress("127.0.0.1", self.proxy.port)
         self._environment = {
@@ -89,11 +91,7 @@ class System:
         """Kill -9 the service, and with it a broker of its own; start it again on its ports."""
         self.service.kill()
         time.sleep(pause_s)
-        if self.mosquitto:
-            ports = {"http_port": self._ports["http_port"]}
-        else:
-            ports = self._ports
-        self.service = RunningService(self.service.store, *self._options, log=self._log, **ports)
+        self.service = RunningService(self.service.store, *self._options, log=self._log, **self._ports)
 
     def kill_broker(self, pause_s=0.0):
         """Kill -9 the broker; it is started again, one of the service's own by the service."""

@@ -74,6 +74,7 @@ def open_state(directory: Path) -> SpoolState:
         head = last
     if state.lost > _MAX_LOST:
         state.lost = 0
+    state.settle_tombstone(max(last, state.acked))
     is_cut = last < head <= last + _MAX_MISSING and state.acked < head
     state.head = head if is_cut or (not held and state.acked == head) else last
     if is_cut:

@@ -117,6 +117,12 @@ class SegmentWriter:
             self._offset, self.next = (end + 3) & ~3, self.next + (length < _DEFINES)
         self._is_writing = False
 
+    def following(self) -> int:
+        """Return the number of the next record, also where an append was interrupted."""
+        if self._is_writing:
+            self._pass_over_interrupted()
+        return self.next
+
     def seal(self) -> None:
         """Say that the records go on in the next segment, and let go of the file."""
         if not self._map.closed:

@@ -1,7 +1,8 @@
 """The spool of one client: a directory in which each record lies until the store has it.
 
     client.json     who the client is and where it sends
-    state           head (last number given), acked (high-water mark), lost (records that found no room)
+    state           head (last number given), acked (high-water mark), lost (records that found no room),
+                    tombstone (the number of the record that says so, while it is being written)
     lock            held (flock) by the process that writes; when free, others may send what is left
     <number>.seg    segments
 
@@ -184,10 +185,17 @@ class SpoolWriter:
         return True
 
     def _leave_tombstone(self) -> None:
+        """Append the tombstone; interrupted or killed anywhere in here, it is there once in the end."""
+        self.state.settle_tombstone(self._last())
         if self.state.lost:
+            self.state.tombstone = self._last() + 1
             self._append(_tombstone(self.state.lost), None)
-            self.state.lost = 0
+            self.state.settle_tombstone(self._last())
         self._has_lost = False
+
+    def _last(self) -> int:
+        """Return the number of the last record in the segments."""
+        return (self._next if self._segment is None else self._segment.following()) - 1
 
     def _append(self, payload: bytes, shape: Optional[ShapeTuple]) -> None:
         definition = encode_shape(shape) if shape is not None else b""
@@ -254,8 +262,9 @@ def leave_tombstone(directory: Path, state: SpoolState) -> None:
         OSError: there is no room still.
     """
     if state.lost:
+        state.tombstone = state.head + 1
         append_alone(directory, state, _tombstone(state.lost))
-        state.lost = 0
+        state.settle_tombstone(state.head)
 
 
 def append_alone(directory: Path, state: SpoolState, payload: bytes) -> None:

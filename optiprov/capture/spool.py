@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import json
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _SEGMENT_BYTES = 1 << 20
 _MAX_SHAPES = 64  # in a segment; they go along with each batch
 _GIVE_WAY_TIMES = 100
+_REMOVE_TIMES = 10
 _NUMBER_BYTES = 20  # of a shape, in text
 _UINT64 = struct.Struct("<Q")
 NO_ROOM = "there was no room in the spool: its disk was full, or it was at its bound (OPTIPROV_SPOOL_MAX_MB)"
@@ -237,7 +239,8 @@ class SpoolWriter:
             if self._segment is not None:
                 self._segment.seal()
             if done:
-                remove_spool(self.directory)
+                with contextlib.suppress(OSError):  # what is left of it is removed by others
+                    remove_spool(self.directory)
             self.state.close()
             os.close(self._lock_file)
 
@@ -311,12 +314,28 @@ def lock_spool(directory: Path) -> int:
 
 
 def remove_spool(directory: Path) -> None:
-    """Remove a spool's files and its directory; a kill in between leaves nothing that seems to be unsent."""
-    for _, path in segments(directory):
-        path.unlink(missing_ok=True)
-    for path in sorted(directory.iterdir(), key=lambda path: path.name in ("state", "client.json", "lock")):
-        path.unlink(missing_ok=True)
-    directory.rmdir()
+    """Remove a spool's files and its directory; a kill in between leaves nothing that seems to be unsent.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    for attempt in range(_REMOVE_TIMES):
+        for _, path in segments(directory):
+            path.unlink(missing_ok=True)
+        for path in sorted(directory.iterdir(), key=_when_removed):
+            path.unlink(missing_ok=True)
+        try:
+            directory.rmdir()
+        except OSError as error:  # one who lists spools has made the lock anew, to see whether it is held
+            if error.errno != errno.ENOTEMPTY or attempt == _REMOVE_TIMES - 1:
+                raise
+        else:
+            return
+
+
+def _when_removed(path: Path) -> int:
+    """Have the lock go last: while there is more, nobody else takes the spool for one that was left."""
+    return {"client.json": 1, "state": 2, "lock": 3}.get(path.name, 0)
 
 
 def _write_identity(directory: Path, identity: Dict[str, Any]) -> None:

@@ -95,7 +95,7 @@ for number in range(1, LIMIT):
 
 @pytest.mark.parametrize(("who", "how"), [("writer", "kill"), ("writer", "raise"), ("sender", "kill")])
 def test_what_is_lost_is_counted_once_whatever_instruction_is_struck(run_python, tmp_path, who, how):
-    """Each instruction of the client, or of who sends its spool, is struck once while it leaves the tombstone."""
+    """Each instruction that leaves the tombstone is struck once: of the client, or of who sends its spool."""
     (tmp_path / "spools").mkdir()
     instructions, _ = run_python(EACH_INSTRUCTION, tmp_path / "spools", who, how)
     assert int(instructions) > 50

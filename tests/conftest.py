@@ -25,12 +25,22 @@ class RunningService:
         http_port: of HTTP.
         wrapper: what starts the command.
         log: where it logs; by default beside the file.
+        program: what Python runs in place of the command.
     """
 
-    def __init__(self, store, *options, mqtt_port=0, http_port=0, wrapper=(), log=None):
+    def __init__(
+        self,
+        store,
+        *options,
+        mqtt_port=0,
+        http_port=0,
+        wrapper=(),
+        log=None,
+        program=("-m", "optiprov.cli"),
+    ):
         self.store = store if "://" in str(store) else Path(store)
         url = store if "://" in str(store) else f"duckdb://{store}"
-        command = [*wrapper, sys.executable, "-m", "optiprov.cli", "serve", "--store", url]
+        command = [*wrapper, sys.executable, *program, "serve", "--store", url]
         command += ["--mqtt-port", str(mqtt_port), "--http-port", str(http_port), *options]
         self.log = log or self.store.with_suffix(".log")
         with self.log.open("ab") as log:

@@ -8,8 +8,12 @@ EMIT = """
 import os, sys, time
 from pathlib import Path
 from optiprov.capture import get_client
+from optiprov.capture.spool import SpoolWriter
 from optiprov.records import Annotation
+from tests.faults.sabotage import commit_sabotage
 directory, count, pause_s, filler = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
+SpoolWriter.__init__.__kwdefaults__["segment_bytes"] = int(sys.argv[5])
+commit_sabotage(sys.argv[6])
 client = get_client()
 oracle = os.open(directory / client.id, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 for number in range(count):
@@ -26,9 +30,10 @@ if "wait" in sys.argv:
     while not client.flush(1):
         time.sleep(0.1)
 """
-"""Emits records: the oracle's directory, how many, the pause after every twentieth, the random bytes in each.
+"""Emits records: the oracle's directory, how many, the pause after every twentieth, the random bytes in each,
+the size of segments, a sabotage.
 
-With a fifth argument "wait" it then prints its client and how many found no room, waits for a line, emits
+With one more argument "wait" it then prints its client and how many found no room, waits for a line, emits
 100 more, and ends when all is stored.
 """
 

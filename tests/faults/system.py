@@ -2,21 +2,25 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 
 from optiprov.capture import send_leftovers
 from optiprov.store.remote import RemoteProvenance
 from optiprov.wire import BrokerAddress
-from tests.conftest import RunningService
+from tests.conftest import ROOT, RunningService
 from tests.faults.oracle import EMIT, check_exactly_once, promised
 from tests.faults.proxy import Proxy
 from tests.serve.brokers import Mosquitto
 
+SERVICE = str(Path(__file__).with_name("service.py"))
 DELIVERY_S = 120
+MOMENTS = {"before": signal.SIGUSR1, "after": signal.SIGUSR2}
 
 
 def fault_seed():
@@ -37,11 +41,30 @@ class System:
         store: where the store is; by default in the directory.
         inside: what starts the service.
         monetdb: the server that is the store in place of a file; it is left to who made it.
+        segment_bytes: how large the segments of the emitters' spools are.
+        seed: of how the service's commits linger.
+        sabotage: what is broken on purpose.
     """
 
-    def __init__(self, directory, kind, environment, *, filler_bytes=25, store=None, inside=(), monetdb=None):
+    def __init__(
+        self,
+        directory,
+        kind,
+        environment,
+        *,
+        filler_bytes=25,
+        store=None,
+        inside=(),
+        monetdb=None,
+        segment_bytes=1 << 20,
+        seed=0,
+        sabotage="",
+    ):
         self.directory = directory
         self.monetdb = monetdb
+        self._segment_bytes = segment_bytes
+        self._sabotage = sabotage
+        self._program = (SERVICE, str(seed), sabotage)
         self.spool, self.oracle = directory / "spool", directory / "oracle"
         self.oracle.mkdir()
         self._filler_bytes = filler_bytes
@@ -54,7 +77,7 @@ class System:
         self._options = options
         self._log = directory / "service.log"
         store = store or (monetdb.url if monetdb else directory / "p.duckdb")
-        self.service = RunningService(store, *options, wrapper=inside, log=self._log)
+        self.service = RunningService(store, *options, wrapper=inside, log=self._log, program=self._program)
         self._ports = {"http_port": self.service.http_port}
         if self.mosquitto is None:
             self._ports["mqtt_port"] = self.service.mqtt_port
@@ -65,12 +88,14 @@ class System:
             "OPTIPROV_SPOOL": str(self.spool),
             "OPTIPROV_BROKER": self.address.url,
             "OPTIPROV_FLUSH_TIMEOUT_S": "0.2",
+            "PYTHONPATH": str(ROOT),
         }
         self.emitters = []
 
     def start_emitter(self, count, pause_s, *more, **environment):
         """Start a program that emits this many records."""
-        command = [sys.executable, "-c", EMIT, self.oracle, count, pause_s, self._filler_bytes, *more]
+        command = [sys.executable, "-c", EMIT, self.oracle, count, pause_s, self._filler_bytes]
+        command += [self._segment_bytes, self._sabotage, *more]
         with (self.directory / "emitters.log").open("ab") as log:
             process = subprocess.Popen(
                 list(map(str, command)),
@@ -87,11 +112,17 @@ class System:
         """Return how many records were promised so far."""
         return sum(promised(self.oracle).values())
 
+    def doom_service(self, moment):
+        """Have the service die by SIGKILL "before" or "after" its next commit."""
+        self.service.process.send_signal(MOMENTS[moment])
+
     def kill_service(self, pause_s=0.0):
         """Kill -9 the service, and with it a broker of its own; start it again on its ports."""
         self.service.kill()
         time.sleep(pause_s)
-        self.service = RunningService(self.service.store, *self._options, log=self._log, **self._ports)
+        self.service = RunningService(
+            self.service.store, *self._options, log=self._log, program=self._program, **self._ports
+        )
 
     def kill_broker(self, pause_s=0.0):
         """Kill -9 the broker; it is started again, one of the service's own by the service."""

@@ -27,13 +27,33 @@ settings.load_profile("optiprov")
 
 
 class RunningService:
-    """A provenance service in a process of its own."""
+    """A provenance service in a process of its own.
 
-    def __init__(self, store, *options, mqtt_port=0, http_port=0, wrapper=()):
-        self.store = Path(store)
-        command = [*wrapper, sys.executable, "-m", "optiprov.cli", "serve", "--store", f"duckdb://{store}"]
+    Args:
+        store: the path of a DuckDB file, or the URL of a store.
+        options: of the command.
+        mqtt_port: of the broker, where it is the service's own.
+        http_port: of HTTP.
+        wrapper: what starts the command.
+        log: where it logs; by default beside the file.
+        program: what Python runs in place of the command.
+    """
+
+    def __init__(
+        self,
+        store,
+        *options,
+        mqtt_port=0,
+        http_port=0,
+        wrapper=(),
+        log=None,
+        program=("-m", "optiprov.cli"),
+    ):
+        self.store = store if "://" in str(store) else Path(store)
+        url = store if "://" in str(store) else f"duckdb://{store}"
+        command = [*wrapper, sys.executable, *program, "serve", "--store", url]
         command += ["--mqtt-port", str(mqtt_port), "--http-port", str(http_port), *options]
-        self.log = self.store.with_suffix(".log")
+        self.log = log or self.store.with_suffix(".log")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)

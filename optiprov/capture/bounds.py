@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
 from typing import TYPE_CHECKING
 
 from optiprov.capture.recovery import open_state
-from optiprov.capture.segment import SegmentWriter, segments
+from optiprov.capture.segment import SegmentWriter, client_directories, segments
 from optiprov.capture.spool import lock_spool
 from optiprov.capture.warnings import warn
 from optiprov.records import Lost
@@ -27,11 +28,10 @@ _TOMBSTONE_BYTES = 4096
 def spool_bytes(root: Path) -> int:
     """Return how many bytes the segments of all clients below a spool directory take."""
     total = 0
-    for path in root.glob("*/*.seg"):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue  # freed meanwhile
+    for directory in client_directories(root):
+        for _, path in segments(directory):
+            with contextlib.suppress(OSError):  # freed meanwhile
+                total += path.stat().st_size
     return total
 
 
@@ -89,15 +89,17 @@ def expire_spools(root: Path, max_age_s: float) -> int:
         How many records were removed.
     """
     removed = 0
-    for path in sorted(root.glob("*/client.json")):
+    for directory in client_directories(root):
+        if not (directory / "client.json").exists():
+            continue
         try:
-            lock = lock_spool(path.parent)
+            lock = lock_spool(directory)
         except OSError:
             continue  # its client is alive, or has just removed it
         try:
-            removed += _expire(path.parent, max_age_s)
+            removed += _expire(directory, max_age_s)
         except (OSError, ValueError) as error:
-            warn("the spool %s cannot be read: %s", path.parent, error)
+            warn("the spool %s cannot be read: %s", directory, error)
         finally:
             os.close(lock)
     return removed

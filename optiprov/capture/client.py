@@ -6,6 +6,7 @@ be made, records are counted as lost and a warning says so.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import itertools
@@ -13,10 +14,12 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
+from optiprov.capture.background import importing
 from optiprov.capture.environment import EnvironmentCapture
-from optiprov.capture.settings import Settings
+from optiprov.capture.settings import DEFAULT_FLUSH_TIMEOUT_S, Settings
 from optiprov.capture.spool import SpoolWriter
 from optiprov.capture.spool_reader import SpoolReader
 from optiprov.capture.warnings import warn
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from optiprov.wire import BrokerAddress, ShapeTuple
 
 
+_LOOK_S = 0.0002  # whether the client is made
 _MAX_ROW_BYTES = 1 << 20  # what is larger goes as a record, which knows a limit
 
 
@@ -196,16 +200,49 @@ def get_client() -> Client:
 
     A forked child gets a client of its own.
     """
+    client = _client
+    return client if client is not None else _first_client()
+
+
+def _first_client() -> Client:
+    """Have a thread make the client, and wait for it.
+
+    A signal handler may emit while that goes on. In the thread that makes the client it could neither wait
+    for it nor import what is just being imported. Here it waits beside what it has interrupted.
+    """
+    ended: List[bool] = []
+
+    def make() -> None:
+        import logging  # noqa: F401 - before the lock: see optiprov.capture.background
+
+        try:
+            with _making, importing():
+                if _client is None:
+                    _make_client()
+        finally:
+            ended.append(True)
+
+    try:
+        _thread.start_new_thread(make, ())  # as `threading` starts one, it takes locks
+    except RuntimeError:  # no more threads, or the interpreter is ending
+        ended.append(True)
+    deadline = time.monotonic() + DEFAULT_FLUSH_TIMEOUT_S
+    while not ended and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+    client = _client
+    if client is None:
+        client = _make_client()
+    _flush_on_sigterm()
+    return client
+
+
+def _make_client() -> Client:
     global _client
-    if _client is None:
-        with _making:
-            if _client is None:
-                _client = Client(_settings())
-                atexit.register(_close_at_exit)
-                _close_at_end_of_child()
-                _flush_on_sigterm()
-                _send_leftovers(_client.settings)
-    return _client
+    client = _client = Client(_settings())
+    atexit.register(_close_at_exit)
+    _close_at_end_of_child()
+    _send_leftovers(client.settings)
+    return client
 
 
 def _send_leftovers(settings: Settings) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple
 
-from optiprov.capture.recovery import last_number, open_state, read_identity, remove_if_empty
+from optiprov.capture.recovery import (
+    last_number,
+    open_state,
+    read_identity,
+    remove_if_bare,
+    remove_if_empty,
+)
+from optiprov.capture.segment import client_directories, segments
 from optiprov.capture.spool import leave_tombstone, lock_spool, remove_spool
 from optiprov.capture.spool_reader import SpoolReader
 from optiprov.capture.spool_state import SpoolState
@@ -18,7 +25,7 @@ if TYPE_CHECKING:
 
 def spool_directories(root: Path) -> List[Path]:
     """List the spools of single clients below a spool directory."""
-    return sorted({path.parent for pattern in ("*/client.json", "*/*.seg") for path in root.glob(pattern)})
+    return [one for one in client_directories(root) if (one / "client.json").exists() or segments(one)]
 
 
 def spool_heads(root: Path) -> Dict[str, int]:
@@ -122,14 +129,17 @@ def _send(directory: Path, broker: BrokerAddress, timeout_s: float) -> bool:
 
 def _remove_empty(root: Path) -> None:
     """Remove the spools of clients that were killed as they made or removed them."""
-    for path in sorted(root.glob("*/lock")):
+    for directory in client_directories(root):
+        remove_if_bare(directory)
+        if not (directory / "lock").exists():
+            continue
         try:
-            lock = lock_spool(path.parent)
+            lock = lock_spool(directory)
         except OSError:
             continue  # its client is alive, or has just removed it
         try:
-            remove_if_empty(path.parent)
+            remove_if_empty(directory)
         except OSError as error:
-            warn("the empty spool %s cannot be removed: %s", path.parent, error)
+            warn("the empty spool %s cannot be removed: %s", directory, error)
         finally:
             os.close(lock)

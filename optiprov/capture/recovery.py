@@ -5,6 +5,7 @@ Hold the spool's lock for all of this.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _MAX_MISSING = 1 << 20  # a head that is farther ahead of the last record is garbage
 _MAX_LOST = 1 << 40
 _MAKING_S = 60.0  # what has been without an identity for longer is not being made
+_OWN_ID = re.compile(r"[0-9a-f]{16}")  # what clients name their directories by
 _CLIENT = re.compile(r"[0-9A-Za-z_.-]{1,200}")
 
 
@@ -74,6 +76,7 @@ def open_state(directory: Path) -> SpoolState:
         head = last
     if state.lost > _MAX_LOST:
         state.lost = 0
+    state.settle_tombstone(max(last, state.acked))
     is_cut = last < head <= last + _MAX_MISSING and state.acked < head
     state.head = head if is_cut or (not held and state.acked == head) else last
     if is_cut:
@@ -105,3 +108,12 @@ def remove_if_empty(directory: Path) -> bool:
         return False
     remove_spool(directory)
     return True
+
+
+def remove_if_bare(directory: Path) -> None:
+    """Remove a directory without any file: its client was killed between its last two steps."""
+    if not _OWN_ID.fullmatch(directory.name):
+        return
+    with contextlib.suppress(OSError):  # there is something in it, or it is no directory
+        if time.time() - directory.stat().st_mtime > _MAKING_S:
+            directory.rmdir()

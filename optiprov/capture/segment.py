@@ -53,16 +53,32 @@ def segment_path(directory: Path, first: int) -> Path:
 
 
 def segments(directory: Path) -> List[Tuple[int, Path]]:
-    """List the segments of a spool as (first sequence number, path), in order."""
+    """List the segments of a spool as (first sequence number, path), in order; none where it is removed."""
     found = []
-    for path in directory.glob("*" + _SUFFIX):
+    for name in _names(directory):
         try:
-            first = int(path.stem, 16)
+            first = int(name[: -len(_SUFFIX)], 16) if name.endswith(_SUFFIX) else -1
         except ValueError:
             continue
-        if path.name == segment_path(directory, first).name:
+        path = segment_path(directory, first)
+        if first >= 0 and path.name == name:
             found.append((first, path))
     return sorted(found)
+
+
+def client_directories(root: Path) -> List[Path]:
+    """List what lies below a spool directory, spools or not.
+
+    Not by `glob`, which raises where a client removes its spool in the midst of that.
+    """
+    return sorted(root / name for name in _names(root))
+
+
+def _names(directory: Path) -> List[str]:
+    try:
+        return [path.name for path in directory.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _heap_place(slot_count: int) -> int:

@@ -1,7 +1,8 @@
 """The spool of one client: a directory in which each record lies until the store has it.
 
     client.json     who the client is and where it sends
-    state           head (last number given), acked (high-water mark), lost (records that found no room)
+    state           head (last number given), acked (high-water mark), lost (records that found no room),
+                    tombstone (the number of the record that says so, while it is being written)
     lock            held (flock) by the process that writes; when free, others may send what is left
     <number>.seg    segments
 
@@ -12,6 +13,7 @@ the packed rows that came since the publisher looked: `recovery.last_number` has
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import json
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 _SEGMENT_BYTES = 1 << 20  # about: half of it for slots, half for payloads
 _MAX_SHAPES = 64  # in a segment; they go along with each batch
 _GIVE_WAY_TIMES = 100
+_REMOVE_TIMES = 10
 _NUMBER_BYTES = 20  # of a shape, in text
 NO_ROOM = "there was no room in the spool: its disk was full, or it was at its bound (OPTIPROV_SPOOL_MAX_MB)"
 
@@ -186,9 +189,12 @@ class SpoolWriter:
         return True
 
     def _leave_tombstone(self) -> None:
+        """Append the tombstone; interrupted or killed anywhere in here, it is there once in the end."""
+        self.state.settle_tombstone(self.head)
         if self.state.lost:
+            self.state.tombstone = self.head + 1
             self._append(_tombstone(self.state.lost), None)
-            self.state.lost = 0
+            self.state.settle_tombstone(self.head)
         self._has_lost = False
 
     def _append(self, payload: bytes, shape: Optional[ShapeTuple]) -> None:
@@ -267,7 +273,8 @@ class SpoolWriter:
             self.state.head = self.head
             done = self.state.acked >= self.state.head and not self.state.lost
             if done:
-                remove_spool(self.directory)
+                with contextlib.suppress(OSError):  # what is left of it is removed by others
+                    remove_spool(self.directory)
             self.state.close()
             os.close(self._lock_file)
 
@@ -294,8 +301,9 @@ def leave_tombstone(directory: Path, state: SpoolState) -> None:
         OSError: there is no room still.
     """
     if state.lost:
+        state.tombstone = state.head + 1
         append_alone(directory, state, _tombstone(state.lost))
-        state.lost = 0
+        state.settle_tombstone(state.head)
 
 
 def append_alone(directory: Path, state: SpoolState, payload: bytes) -> None:
@@ -341,12 +349,28 @@ def lock_spool(directory: Path) -> int:
 
 
 def remove_spool(directory: Path) -> None:
-    """Remove a spool's files and its directory; a kill in between leaves nothing that seems to be unsent."""
-    for _, path in segments(directory):
-        path.unlink(missing_ok=True)
-    for path in sorted(directory.iterdir(), key=lambda path: path.name in ("state", "client.json", "lock")):
-        path.unlink(missing_ok=True)
-    directory.rmdir()
+    """Remove a spool's files and its directory; a kill in between leaves nothing that seems to be unsent.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    for attempt in range(_REMOVE_TIMES):
+        for _, path in segments(directory):
+            path.unlink(missing_ok=True)
+        for path in sorted(directory.iterdir(), key=_when_removed):
+            path.unlink(missing_ok=True)
+        try:
+            directory.rmdir()
+        except OSError as error:  # one who lists spools has made the lock anew, to see whether it is held
+            if error.errno != errno.ENOTEMPTY or attempt == _REMOVE_TIMES - 1:
+                raise
+        else:
+            return
+
+
+def _when_removed(path: Path) -> int:
+    """Have the lock go last: while there is more, nobody else takes the spool for one that was left."""
+    return {"client.json": 1, "state": 2, "lock": 3}.get(path.name, 0)
 
 
 def _write_identity(directory: Path, identity: Dict[str, Any]) -> None:

@@ -17,9 +17,10 @@ _ALL_BITS = (1 << 64) - 1
 
 
 class SpoolState:
-    """The three counters of a spool, shared between processes through a mapped file.
+    """The counters of a spool, shared between processes through a mapped file.
 
-    The mark is there a second time with its bits turned, since a wrong one would free what nobody has stored.
+    The mark is there a second time with its bits turned, since a wrong one would free what nobody has stored;
+    so is the number of the tombstone, since a wrong one would forget what was lost.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
@@ -67,6 +68,27 @@ class SpoolState:
     @lost.setter
     def lost(self, value: int) -> None:
         _UINT64.pack_into(self.counters, 24, value)
+
+    @property
+    def tombstone(self) -> int:
+        """The number that the tombstone of `lost` gets, from before it is written on; 0 where none is due."""
+        number, turned = _MARK.unpack_from(self.counters, 32)
+        return int(number) if number == turned ^ _ALL_BITS else 0
+
+    @tombstone.setter
+    def tombstone(self, value: int) -> None:
+        _MARK.pack_into(self.counters, 32, value, value ^ _ALL_BITS)
+
+    def settle_tombstone(self, last: int) -> None:
+        """Count nothing twice: what is lost has been counted if its tombstone is among the records.
+
+        Args:
+            last: the number of the last record that there is.
+        """
+        if self.tombstone:
+            if self.tombstone <= last:
+                self.lost = 0
+            self.tombstone = 0
 
     def close(self) -> None:
         """Let go of the file."""

@@ -7,6 +7,7 @@ import logging
 import re
 import shutil
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optiprov.capture import Client, Settings, send_leftovers
@@ -27,7 +28,6 @@ from optiprov.wire import BrokerAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from optiprov.deploy import Scenario
     from optiprov.optimize.plan import StudyPlan
@@ -169,6 +169,7 @@ class Study:
             artifacts_dir=self._optimization.artifacts_dir,
             http=service.http,
             mqtt=service.mqtt,
+            broker_ca=_absolute(BrokerAddress.parse(service.mqtt).ca),
             seed=self._optimization.seed,
             duration_s=self._optimization.duration_s,
         )
@@ -248,6 +249,11 @@ def _deliver(client: Client, directory: Path, broker: BrokerAddress) -> None:
     for hosts in directory.glob("trials/*/hosts"):  # of trials whose own process died
         if not any(hosts.glob("*/spool")):
             shutil.rmtree(hosts, ignore_errors=True)
+
+
+def _absolute(path: str | None) -> Path | None:
+    """Return a path as trials can use it: they run in other directories."""
+    return Path(path).absolute() if path is not None else None
 
 
 def _slug(text: str) -> str:

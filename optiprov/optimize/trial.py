@@ -18,6 +18,7 @@ from optiprov.optimize.record import Outcome, write_trial
 from optiprov.records import Status, TrialClose, new_id, now_us
 from optiprov.store.remote import RemoteProvenance
 from optiprov.wire import BrokerAddress
+from optiprov.wire.broker import CA_VARIABLE, PASSWORD_VARIABLE, USER_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,7 @@ METRICS = "optiprov_metrics"
 Aggregate = Literal["last", "first", "min", "max", "mean", "sum", "count"]
 
 _FOLLOW_WAIT_S = 0.25
+_CA_FILE = "broker-ca.pem"
 _PASSED_ON = ("OPTIPROV_TELEMETRY", "OPTIPROV_ENVIRONMENT")  # from the study's environment to the trials'
 
 _AGGREGATES: dict[str, Callable[[list[float]], float]] = {
@@ -56,6 +58,7 @@ class TrialPlace:
         artifacts_dir: its artifacts.
         http: the provenance service's HTTP address.
         mqtt: the broker's address.
+        broker_ca: the absolute path of what the broker's certificate is checked against, where it is named.
         seed: the study's seed.
         duration_s: how long an application without an end of its own runs; 0 is for those that end.
     """
@@ -68,6 +71,7 @@ class TrialPlace:
     artifacts_dir: Path | None
     http: str
     mqtt: str
+    broker_ca: Path | None
     seed: int | None
     duration_s: float
 
@@ -111,6 +115,8 @@ class Trial:
         self.directory = place.directory / number
         self.outcome = Outcome()
         self._broker = BrokerAddress.parse(place.mqtt)
+        if place.broker_ca is not None:
+            self._broker = self._broker._replace(ca=str(place.broker_ca))
         self._read_back = ReadBack(trial_id, RemoteProvenance(place.http), self._broker)
         self._deployment: Deployment | None = None
         self._has_launched = False
@@ -276,7 +282,21 @@ class Trial:
             "PROVLIGHT_SERVER_TOPIC": self.place.study,
         }
         given |= {name: os.environ.get(name, "") for name in _PASSED_ON}
+        given |= self._credentials()
         return {name: value for name, value in given.items() if value}
+
+    def _credentials(self) -> dict[str, str]:
+        """Return the variables that let the application log in with the broker.
+
+        In the environment only: no file of the trial and no command line has them. The CA, which is no
+        secret, is copied to where hosts see it.
+        """
+        given = {USER_VARIABLE: self._broker.user or "", PASSWORD_VARIABLE: self._broker.password or ""}
+        if self._broker.ca is not None:
+            seen = self.directory / _CA_FILE
+            shutil.copyfile(self._broker.ca, seen)
+            given[CA_VARIABLE] = str(seen)
+        return given
 
     def _close_runs(self) -> None:
         """Say that the trial's processes have ended, for runs that did not say so themselves."""

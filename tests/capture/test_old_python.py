@@ -1,14 +1,17 @@
-"""Capture on the Pythons of edge devices: real ones, where this machine has them.
+"""Capture on the Pythons of edge devices and newer ones: on each from 3.8 to 3.13 that this machine has.
 
-`OPTIPROV_TEST_PYTHONS` names interpreters, as PATH does directories; python3.8 and python3.9 are looked for
-on the PATH. What the grammar forbids is tested in test_imports.py everywhere.
+They are looked for on the PATH, below ~/.pyenv, and in `OPTIPROV_TEST_PYTHONS`, which names interpreters as
+PATH does directories. The present one always runs. What the grammar forbids is tested in test_imports.py too.
 """
 
 import os
 import shutil
 import subprocess
+import sys
+from functools import lru_cache
 from pathlib import Path
 
+import paho.mqtt
 import pytest
 
 import optiprov
@@ -16,10 +19,15 @@ from optiprov.capture import send_leftovers
 from optiprov.records import Environment, RunEnd, TaskEnd, Telemetry
 from optiprov.wire import BrokerAddress
 from tests.capture.test_client import spooled
+from tests.conftest import ROOT
+
+VERSIONS = range(8, 14)
+PAHO_FOR_38 = Path(__file__).with_name("requirements-python38.txt")
+FORKS_WITH_THREADS = "ignore:This process:DeprecationWarning"  # what 3.12 says of the fork
 
 PROGRAM = """
 import os, sys
-sys.path[:0] = sys.argv[1:3]
+sys.path[:0] = sys.argv[1:4]
 from provlight.data import Data
 from provlight.task import Task
 from provlight.workflow import Workflow
@@ -46,40 +54,95 @@ print(sys.version_info[:2])
 """
 
 
-def old_pythons():
-    """Return the interpreters below 3.10 that there are and that run."""
+@lru_cache
+def interpreters():
+    """Return an interpreter of each version from 3.8 on that is here and runs; the present one always is."""
     named = os.environ.get("OPTIPROV_TEST_PYTHONS", "").split(os.pathsep)
-    found = [*filter(None, named), *filter(None, map(shutil.which, ("python3.8", "python3.9")))]
-    check = "import sys; sys.exit(sys.version_info >= (3, 10))"
-    return [
-        path
-        for path in found
-        if subprocess.run([path, "-c", check], check=False, capture_output=True).returncode == 0
-    ]
+    on_path = [shutil.which(f"python3.{minor}") for minor in VERSIONS]
+    places = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    found = {}
+    for path in filter(None, [sys.executable, *named, *on_path, *map(str, places.glob("3.*/bin/python"))]):
+        check = [path, "-c", "import sys; print(sys.version_info[1])"]
+        asked = subprocess.run(check, capture_output=True, text=True, check=False)
+        if (
+            asked.returncode == 0 and int(asked.stdout) in VERSIONS
+        ):  # pyenv's shims are there for all, and fail
+            found.setdefault(int(asked.stdout), path)
+    return {f"3.{minor}": path for minor, path in sorted(found.items())}
 
 
-@pytest.mark.parametrize("python", old_pythons() or [None])
-def test_program_on_an_old_python_is_recorded(python, tmp_path, clean_environment, shared_service):
-    """With nothing installed; tasks, telemetry, the environment, a fork; another process delivers it."""
-    if python is None:
-        pytest.skip("no Python below 3.10 here; name some in OPTIPROV_TEST_PYTHONS")
+def paho_for(version):
+    """Return what to put on the path of a Python for paho: that of this environment, or the last for 3.8."""
+    if version != "3.8":
+        return Path(paho.mqtt.__file__).parents[1]
+    cache = ROOT / ".cache" / "paho"
+    if not list(cache.glob("*.whl")):
+        download = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        download += ["--no-deps", "--only-binary=:all:", "--require-hashes", f"--dest={cache}"]
+        done = subprocess.run([*download, f"--requirement={PAHO_FOR_38}"], check=False)
+        if done.returncode:
+            missing = "no paho for Python 3.8: no package index answers"
+            if os.environ.get("CI"):
+                pytest.fail(missing)
+            pytest.skip(missing)
+    return next(cache.glob("*.whl"))  # Python imports from it as it is
+
+
+@pytest.fixture
+def run_on(tmp_path, clean_environment):
+    """Runs the program on a Python with nothing but paho installed; returns what it printed."""
     package = Path(optiprov.__file__).parent
-    environment = {
-        **clean_environment,
-        "OPTIPROV_SPOOL": str(tmp_path / "spool"),
-        "OPTIPROV_ENVIRONMENT": "1",
-    }
-    command = [python, "-I", "-W", "error", "-c", PROGRAM, str(package / "compat"), str(package.parent)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("(3, ")
+
+    def run(version, **variables):
+        place = paho_for(version)
+        if place.name == "paho":
+            (tmp_path / "site").mkdir()
+            (tmp_path / "site" / "paho").symlink_to(place)
+            place = tmp_path / "site"
+        paths = map(str, [package / "compat", package.parent, place])
+        options = ["-I", "-S", "-B", "-W", "error", "-W", FORKS_WITH_THREADS]
+        done = subprocess.run(
+            [interpreters()[version], *options, "-c", PROGRAM, *paths],
+            env={**clean_environment, "OPTIPROV_ENVIRONMENT": "1", **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout, done.stderr
+
+    return run
+
+
+@pytest.mark.parametrize("version", interpreters())
+def test_program_is_recorded_on_each_python(version, run_on, tmp_path, shared_service):
+    """Tasks, telemetry, the environment, a fork: spooled, and delivered by another process."""
+    printed, _ = run_on(version, OPTIPROV_SPOOL=str(tmp_path / "spool"))
+    assert printed == f"({', '.join(version.split('.'))})\n"
     child, parent = sorted(spooled(tmp_path / "spool").values(), key=len)
     assert sum(isinstance(record, Environment) for record in child) == 1
     (described,) = (record for record in parent if isinstance(record, Environment))
-    assert described.properties["command_line"][:3] == [python, "-I", "-W"]
+    assert described.properties["command_line"][:3] == [interpreters()[version], "-I", "-S"]
     assert sum(isinstance(record, Telemetry) for record in parent) == 42
     assert [record.status for record in parent if isinstance(record, TaskEnd)] == ["finished"] * 20 + [
         "failed"
     ]
     assert any(isinstance(record, RunEnd) for record in parent)
     assert send_leftovers(tmp_path / "spool", BrokerAddress.parse(shared_service.mqtt)) == []
+
+
+@pytest.mark.parametrize("version", interpreters())
+def test_program_delivers_by_itself_on_each_python(version, run_on, tmp_path, shared_service):
+    """Over paho, to the service; nothing is left in the spool, and nothing is said."""
+    run_id = f"on {version} {os.urandom(4).hex()}"
+    _, said = run_on(
+        version,
+        OPTIPROV_SPOOL=str(tmp_path / "spool"),
+        OPTIPROV_BROKER=shared_service.mqtt,
+        OPTIPROV_RUN_ID=run_id,
+        OPTIPROV_FLUSH_TIMEOUT_S="20",
+    )
+    assert said == ""
+    tasks = optiprov.connect(shared_service.http).tasks(run_id)
+    assert tasks["status"].tolist() == ["finished"] * 20 + ["failed"]
+    assert send_leftovers(tmp_path / "spool", BrokerAddress.parse(shared_service.mqtt)) == []  # of the child

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from optiprov.capture import send_leftovers
 from optiprov.capture.recovery import last_number
 from optiprov.capture.segment import segments
 from optiprov.capture.spool import NO_ROOM, SpoolWriter, free_acknowledged, lock_spool
 from optiprov.capture.spool_reader import SpoolReader
 from optiprov.capture.spool_state import SpoolState
 from optiprov.records import Lost
-from optiprov.wire import decode_record
+from optiprov.wire import BrokerAddress, decode_record
 
 IDENTITY = {"client": "c"}
 
@@ -211,6 +212,43 @@ def test_exception_in_the_midst_of_an_append_breaks_nothing(spool):
     assert set(returned) <= set(there)
 
 
+LIST = """
+import sys
+from pathlib import Path
+from optiprov.capture.leftover import waiting_clients
+print("listing", flush=True)
+while True:
+    waiting_clients(Path(sys.argv[1]))
+"""
+
+
+def test_spool_is_gone_though_others_list_it_while_it_closes(start_python, tmp_path):
+    """One who looks whether a client lives opens its lock, also in the midst of the removal."""
+    listing = [start_python(LIST, tmp_path / "spools") for _ in range(2)]
+    for process in listing:
+        assert process.stdout.readline() == "listing\n"
+    for number in range(500):
+        writer = SpoolWriter(tmp_path / "spools" / f"{number:016x}", IDENTITY, segment_bytes=4096)
+        writer.append(b"x")
+        writer.state.acked = 1
+        writer.close()
+        assert writer.state.counters.closed
+    for process in listing:
+        assert process.poll() is None, process.stderr.read()
+    assert list((tmp_path / "spools").iterdir()) == []
+
+
+def test_bare_directory_of_a_killed_client_is_removed(tmp_path):
+    """Killed between its last two steps; what is being made at this moment, or is no client's, stays."""
+    old, new, other = (tmp_path / name for name in ("0" * 16, "1" * 16, "data"))
+    for directory in (old, new, other):
+        directory.mkdir()
+    for directory in (old, other):
+        os.utime(directory, (0, 0))
+    assert send_leftovers(tmp_path, BrokerAddress("127.0.0.1", 9), timeout_s=0) == []
+    assert sorted(tmp_path.iterdir()) == [new, other]
+
+
 EMIT = """
 import os, sys
 from pathlib import Path
@@ -278,7 +316,7 @@ def tiny_disk(tmp_path):
 READ = """
 import sys
 from pathlib import Path
-from optiprov.wire import decode_record
+from optiprov.wire import BrokerAddress, decode_record
 sys.path.insert(0, sys.argv[2])
 from tests.capture.test_spool import read_all
 found = read_all(Path(sys.argv[1]) / "c")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 from optiprov import connect
@@ -47,6 +48,26 @@ def test_copied_directory_and_its_original_are_stored_once(run_python, start_ser
         assert (status, "8 records of 1 clients sent" in output) == (0, True)
     assert len(connect(service.store).sql("SELECT * FROM step_input")) == 3
     assert len(connect(service.store).runs()) == 1
+
+
+def test_directory_that_came_from_another_machine_is_sent_in_its_name(
+    run_python, start_service, tmp_path, optiprov
+):
+    """Moved on a medium that keeps no empty files, such as locks; what it holds is still that host's."""
+    for name in ("a", "b"):
+        run_python(EMIT, name, 3, 0)
+    media = tmp_path / "media"
+    shutil.move(tmp_path / "spool", media)
+    for identity in media.glob("*/client.json"):
+        identity.write_text(json.dumps({**json.loads(identity.read_text()), "host": "edge-7", "pid": 7}))
+    for lock in media.glob("*/lock"):
+        lock.unlink()
+    service = start_service()
+    status, output, _ = optiprov("spool", "send", media, "--broker", service.mqtt)
+    assert (status, "16 records of 2 clients sent" in output) == (0, True)
+    clients = connect(service.store).sql("SELECT host, pid FROM prov.client WHERE pid = 7")
+    assert clients["host"].tolist() == ["edge-7"] * 2
+    assert len(connect(service.store).sql("SELECT * FROM step_input")) == 6
 
 
 def test_send_without_a_broker_that_answers_exits_with_1_and_keeps_all(run_python, tmp_path, optiprov):

@@ -8,8 +8,12 @@ EMIT = """
 import os, sys, time
 from pathlib import Path
 from optiprov.capture import get_client
+from optiprov.capture.spool import SpoolWriter
 from optiprov.records import Annotation
+from tests.faults.sabotage import commit_sabotage
 directory, count, pause_s, filler = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
+SpoolWriter.__init__.__kwdefaults__["segment_bytes"] = int(sys.argv[5])
+commit_sabotage(sys.argv[6])
 client = get_client()
 oracle = os.open(directory / client.id, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 for number in range(count):
@@ -26,9 +30,10 @@ if "wait" in sys.argv:
     while not client.flush(1):
         time.sleep(0.1)
 """
-"""Emits records: the oracle's directory, how many, the pause after every twentieth, the random bytes in each.
+"""Emits records: the oracle's directory, how many, the pause after every twentieth, the random bytes in each,
+the size of segments, a sabotage.
 
-With a fifth argument "wait" it then prints its client and how many found no room, waits for a line, emits
+With one more argument "wait" it then prints its client and how many found no room, waits for a line, emits
 100 more, and ends when all is stored.
 """
 
@@ -43,18 +48,21 @@ def promised(directory):
     return counts
 
 
-def stored(provenance):
-    """Return the numbers that are stored of each client, in the order in which the store has them."""
-    frame = provenance.sql("SELECT target, key FROM prov.annotation ORDER BY rowid")
+def stored(provenance, order="ORDER BY rowid"):
+    """Return the numbers that are stored of each client, in the order in which the store has them.
+
+    MonetDB has no numbers of rows; a plain query gives them as they were inserted there.
+    """
+    frame = provenance.sql(f"SELECT target, key FROM prov.annotation {order}")
     return {client: [int(key) for key in rows["key"]] for client, rows in frame.groupby("target", sort=False)}
 
 
-def check_exactly_once(provenance, directory):
+def check_exactly_once(provenance, directory, order="ORDER BY rowid"):
     """See to it that each promised record is stored, once, and in order within its client; return how many.
 
     A client that was killed between its last call and its note of it may have one record more.
     """
-    found, expected = stored(provenance), promised(directory)
+    found, expected = stored(provenance, order), promised(directory)
     for client, count in expected.items():
         numbers = found.pop(client, [])
         assert numbers in (list(range(count)), list(range(count + 1))), (

@@ -2,21 +2,25 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 
 from optiprov.capture import send_leftovers
 from optiprov.store.remote import RemoteProvenance
 from optiprov.wire import BrokerAddress
-from tests.conftest import RunningService
-from tests.faults.oracle import EMIT, promised
+from tests.conftest import ROOT, RunningService
+from tests.faults.oracle import EMIT, check_exactly_once, promised
 from tests.faults.proxy import Proxy
 from tests.serve.brokers import Mosquitto
 
+SERVICE = str(Path(__file__).with_name("service.py"))
 DELIVERY_S = 150
+MOMENTS = {"before": signal.SIGUSR1, "after": signal.SIGUSR2}
 
 
 def fault_seed():
@@ -36,10 +40,31 @@ class System:
         filler_bytes: how much each record is to hold.
         store: where the store is; by default in the directory.
         inside: what starts the service.
+        monetdb: the server that is the store in place of a file; it is left to who made it.
+        segment_bytes: how large the segments of the emitters' spools are.
+        seed: of how the service's commits linger.
+        sabotage: what is broken on purpose.
     """
 
-    def __init__(self, directory, kind, environment, *, filler_bytes=25, store=None, inside=()):
+    def __init__(
+        self,
+        directory,
+        kind,
+        environment,
+        *,
+        filler_bytes=25,
+        store=None,
+        inside=(),
+        monetdb=None,
+        segment_bytes=1 << 20,
+        seed=0,
+        sabotage="",
+    ):
         self.directory = directory
+        self.monetdb = monetdb
+        self._segment_bytes = segment_bytes
+        self._sabotage = sabotage
+        self._program = (SERVICE, str(seed), sabotage)
         self.spool, self.oracle = directory / "spool", directory / "oracle"
         self.oracle.mkdir()
         self._filler_bytes = filler_bytes
@@ -50,8 +75,12 @@ class System:
             self.service_proxy = Proxy("127.0.0.1", self.mosquitto.port)
             options += ["--broker", f"mqtt://127.0.0.1:{self.service_proxy.port}"]
         self._options = options
-        self.service = RunningService(store or directory / "p.duckdb", *options, wrapper=inside)
-        self._ports = {"mqtt_port": self.service.mqtt_port, "http_port": self.service.http_port}
+        self._log = directory / "service.log"
+        store = store or (monetdb.url if monetdb else directory / "p.duckdb")
+        self.service = RunningService(store, *options, wrapper=inside, log=self._log, program=self._program)
+        self._ports = {"http_port": self.service.http_port}
+        if self.mosquitto is None:
+            self._ports["mqtt_port"] = self.service.mqtt_port
         self.proxy = Proxy("127.0.0.1", self.mosquitto.port if self.mosquitto else self.service.mqtt_port)
         self.address = BrokerAddress("127.0.0.1", self.proxy.port)
         self._environment = {
@@ -59,12 +88,14 @@ class System:
             "OPTIPROV_SPOOL": str(self.spool),
             "OPTIPROV_BROKER": self.address.url,
             "OPTIPROV_FLUSH_TIMEOUT_S": "0.2",
+            "PYTHONPATH": str(ROOT),
         }
         self.emitters = []
 
     def start_emitter(self, count, pause_s, *more, **environment):
         """Start a program that emits this many records."""
-        command = [sys.executable, "-c", EMIT, self.oracle, count, pause_s, self._filler_bytes, *more]
+        command = [sys.executable, "-c", EMIT, self.oracle, count, pause_s, self._filler_bytes]
+        command += [self._segment_bytes, self._sabotage, *more]
         with (self.directory / "emitters.log").open("ab") as log:
             process = subprocess.Popen(
                 list(map(str, command)),
@@ -81,16 +112,17 @@ class System:
         """Return how many records were promised so far."""
         return sum(promised(self.oracle).values())
 
+    def doom_service(self, moment):
+        """Have the service die by SIGKILL "before" or "after" its next commit."""
+        self.service.process.send_signal(MOMENTS[moment])
+
     def kill_service(self, pause_s=0.0):
         """Kill -9 the service, and with it a broker of its own; start it again on its ports."""
         self.service.kill()
         time.sleep(pause_s)
-        if self.mosquitto:
-            self.service = RunningService(
-                self.service.store, *self._options, http_port=self._ports["http_port"]
-            )
-        else:
-            self.service = RunningService(self.service.store, *self._options, **self._ports)
+        self.service = RunningService(
+            self.service.store, *self._options, log=self._log, program=self._program, **self._ports
+        )
 
     def kill_broker(self, pause_s=0.0):
         """Kill -9 the broker; it is started again, one of the service's own by the service."""
@@ -101,6 +133,12 @@ class System:
         else:
             for child in psutil.Process(self.service.process.pid).children():
                 child.kill()
+
+    def kill_database(self, pause_s=0.0):
+        """Kill -9 the MonetDB server, and start it again."""
+        self.monetdb.kill()
+        time.sleep(pause_s)
+        self.monetdb.start()
 
     def heal(self):
         """End what the proxies do."""
@@ -122,6 +160,11 @@ class System:
     def provenance(self):
         """Return what the service has stored."""
         return RemoteProvenance(self.service.http)
+
+    def check_exactly_once(self):
+        """See to it that each promised record is stored, once, and in order; return how many."""
+        order = "" if self.monetdb else "ORDER BY rowid"
+        return check_exactly_once(self.provenance(), self.oracle, order)
 
     def close(self):
         """End everything."""

@@ -76,8 +76,8 @@ def command(
     order = [_sort(text) for text in sort]
     condition = {"$and": [read_condition(text) for text in where]} if where else None
     provenance = connect(store)
-    frame = provenance.query(shown or None, condition, aggregation or None, order or None, limit)
-    print_result(frame, form)
+    compiled = provenance.compile(shown or None, condition, aggregation or None, order or None, limit)
+    print_result(provenance.fetch(compiled.sql, compiled.parameters), form)
     tell_what_is_missing(provenance, store)
 
 

@@ -366,10 +366,14 @@ def test_sql_over_http_is_read_only(shared_service, sql):
 
 
 def test_answers_are_json_where_arrow_is_not_asked_for(shared_service):
-    """For curl and browsers; NaN and infinities become null."""
-    sql = "SELECT 1 AS a, 'x' AS b, 'nan'::DOUBLE AS c, TIMESTAMP '2024-01-02 03:04:05' AS d, 2::HUGEINT AS e"
+    """For curl and browsers; NaN is not null, and columns of one name are two."""
+    sql = (
+        "SELECT 1 AS a, 'x' AS a, 'nan'::DOUBLE AS c, TIMESTAMP '2024-01-02 03:04:05' AS d, 2::HUGEINT AS e,"
+        " NULL AS f, [0.5] AS g"
+    )
     answer = httpx.post(f"{shared_service.http}/sql", json={"text": sql}).json()
-    assert answer == {"columns": list("abcde"), "rows": [[1, "x", None, "2024-01-02 03:04:05", "2"]]}
+    rows = [[1, "x", "NaN", "2024-01-02T03:04:05.000000", 2, None, [0.5]]]
+    assert answer == {"columns": list("aacdefg"), "rows": rows}
 
 
 def test_wrong_requests_are_refused(shared_service):

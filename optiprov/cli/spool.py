@@ -8,8 +8,10 @@ import click
 
 from optiprov.capture import bounds, leftover
 from optiprov.capture.settings import Settings
-from optiprov.errors import ServiceUnavailable, UrlError
+from optiprov.errors import InputError, ServiceUnavailable, UrlError
 from optiprov.wire import BrokerAddress
+
+_FILES_OF_A_CLIENT = ("client.json", "state", "lock")
 
 
 @click.group(
@@ -34,7 +36,7 @@ def command() -> None:
 def status(directory: Path | None) -> None:
     """List the clients whose provenance in DIRECTORY is not stored yet."""
     settings = Settings.from_environment()
-    place = directory or settings.spool
+    place = _place(directory, settings)
     waiting = leftover.waiting_clients(place)
     for one in waiting:
         owner = "running" if one.is_alive else "ended"
@@ -66,7 +68,7 @@ def send(directory: Path | None, broker: str | None, timeout_s: float) -> None:
     address = BrokerAddress.parse(broker) if broker else settings.broker
     if address is None:
         raise UrlError("Send where to? Give --broker URL, or set PROVLIGHT_SERVER_URL.")
-    place = directory or settings.spool
+    place = _place(directory, settings)
     ended = [one for one in leftover.waiting_clients(place) if not one.is_alive]
     unsent = leftover.send_leftovers(place, address, timeout_s=timeout_s)
     bounds.expire_spools(place, settings.spool_max_age_s)
@@ -77,6 +79,27 @@ def send(directory: Path | None, broker: str | None, timeout_s: float) -> None:
             f"{len(unsent)} clients' provenance is not stored: no service answers at {address.url}. "
             f"It stays in {place}."
         )
+
+
+def _place(directory: Path | None, settings: Settings) -> Path:
+    """Return the spool directory that is meant; one that was named has to be one.
+
+    That of the environment need not exist yet: nothing was emitted then.
+
+    Raises:
+        InputError: it does not exist, or is something else.
+    """
+    if directory is None:
+        return settings.spool
+    what = "Give a directory that holds spools, such as OPTIPROV_SPOOL names or a copy of it."
+    if not directory.is_dir():
+        raise InputError(f"{directory}: there is no such directory. {what}")
+    if any((directory / name).exists() for name in _FILES_OF_A_CLIENT):
+        raise InputError(f"{directory}: it is the spool of one client. Give {directory.absolute().parent}.")
+    is_used = any(any(directory.glob(f"*/{name}")) for name in (*_FILES_OF_A_CLIENT, "*.seg"))
+    if not is_used and any(directory.iterdir()):
+        raise InputError(f"{directory}: it holds no spools, but something else. {what}")
+    return directory
 
 
 def _megabytes(size_bytes: int) -> int:

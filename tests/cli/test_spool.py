@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
+
 from optiprov import connect
 from tests.serve.emitters import EMIT
 
@@ -18,10 +20,30 @@ def test_status_lists_what_is_undelivered(run_python, tmp_path, optiprov):
     assert "1 client with undelivered provenance" in output
 
 
-def test_status_of_an_empty_place_is_no_error(tmp_path, optiprov):
-    """Nothing is undelivered where nothing was ever emitted."""
-    status, output, _ = optiprov("spool", "status", tmp_path / "none")
-    assert (status, "0 clients" in output) == (0, True)
+def test_status_where_nothing_was_ever_emitted_is_no_error(tmp_path, optiprov, monkeypatch):
+    """The spool of the environment need not exist yet; an empty directory holds nothing."""
+    monkeypatch.setenv("OPTIPROV_SPOOL", str(tmp_path / "none"))
+    for arguments in ([], [tmp_path]):
+        status, output, _ = optiprov("spool", "status", *arguments)
+        assert (status, "0 clients" in output) == (0, True)
+
+
+@pytest.mark.parametrize("command", [["status"], ["send", "--broker", "127.0.0.1:9"]])
+def test_directory_that_holds_no_spools_is_wrong_input(run_python, tmp_path, optiprov, command):
+    """Absent, the spool of one client, or something else: never 0 records with exit status 0."""
+    run_python(EMIT, "a", 3, 0)
+    (one,) = (tmp_path / "spool").iterdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    wrong = {
+        tmp_path / "absent": "there is no such directory",
+        one: f"it is the spool of one client. Give {tmp_path / 'spool'}.",
+        tmp_path / "other": "it holds no spools, but something else",
+    }
+    for directory, message in wrong.items():
+        status, output, errors = optiprov("spool", *command, directory)
+        assert (status, output) == (2, "")
+        assert f"{directory}: {message}" in errors
 
 
 def test_send_delivers_what_ended_programs_left(run_python, start_service, tmp_path, optiprov):
@@ -59,9 +81,9 @@ def test_send_without_a_broker_that_answers_exits_with_1_and_keeps_all(run_pytho
     assert "8 records" in optiprov("spool", "status", tmp_path / "spool")[1]
 
 
-def test_send_without_an_address_is_an_input_error(tmp_path, optiprov):
+def test_send_without_an_address_is_an_input_error(optiprov):
     """Where to send to is asked for, not guessed."""
-    status, _, errors = optiprov("spool", "send", tmp_path / "spool")
+    status, _, errors = optiprov("spool", "send")
     assert status == 2
     assert "--broker" in errors
 

@@ -82,6 +82,7 @@ class Service:
 
     Raises:
         CredentialsError: the host is reached from other machines, and credentials are missing.
+        NoStoreError: the file is something else than a store.
         StoreError: the store cannot be opened, for instance since another service owns it.
         WorkError: a port is taken, or the broker does not answer.
     """

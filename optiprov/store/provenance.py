@@ -37,6 +37,7 @@ class Provenance(ABC):
 
         Raises:
             QueryError: the statement is not a single query, or the engine refuses it.
+            NoStoreError: the file is no store.
             StoreError: the store cannot be opened.
             ServiceUnavailable: the service does not answer.
         """

@@ -411,11 +411,11 @@ def test_absent_service_is_told():
 
 
 def test_service_needs_a_store_of_its_own(tmp_path):
-    """A service's URL is no store to own; a folder that cannot be made is an error."""
+    """A service's URL is no store to own, neither is another file."""
     assert run_serve("http://127.0.0.1:1").returncode == 2
     (tmp_path / "text").write_text("no database" * 1000)
     result = run_serve(tmp_path / "text", "--mqtt-port", 0, "--http-port", 0)
-    assert (result.returncode, "cannot be opened" in result.stderr) == (1, True)
+    assert (result.returncode, "it is no store, but a text file" in result.stderr) == (2, True)
 
 
 def test_broker_ends_with_a_killed_service(service):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from optiprov.errors import StoreError
+from optiprov.errors import NoStoreError, StoreError
 from optiprov.store.backend import Backend, Kind, quote_name
 from optiprov.store.monetdb.dialect import literal, translate, translate_query
 from optiprov.store.monetdb.load import NULL, copy_text, part_infinite, parts
@@ -44,8 +44,8 @@ class MonetDBBackend(Backend):
         read_only: only ask; otherwise this is the one writer, as long as its session lives.
 
     Raises:
-        StoreError: no server answers, it does not let us in, it holds no provenance (read-only), or another
-            service writes to it.
+        NoStoreError: it holds no provenance, and is to be read only.
+        StoreError: no server answers, it does not let us in, or another service writes to it.
     """
 
     faults = (StoreError,)
@@ -169,7 +169,7 @@ class MonetDBBackend(Backend):
 
 def _check_provenance(session: Session) -> None:
     if not session.rows(translate(_TABLE_EXISTS, ("prov", "schema_version")).text):
-        raise StoreError(
+        raise NoStoreError(
             f"{session.address.url}: the database is there, without provenance. Run an optimization or"
             " `optiprov serve` on it."
         )

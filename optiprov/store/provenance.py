@@ -90,8 +90,15 @@ class Provenance(ABC):
         return Compiler(read_attributes(self._rows)).compile(projection, filter, aggregation, sort, limit)
 
     def runs(self) -> pd.DataFrame:
-        """Return all runs, one a row, the oldest first."""
-        return self.sql("SELECT * FROM prov.run ORDER BY started_at, run_id")
+        """Return all runs, one a row, in the order in which the store learnt of their begins.
+
+        The clocks of hosts have no say in it.
+        """
+        return self.sql(
+            "SELECT r.* FROM prov.run r JOIN"
+            " (SELECT run_id, min(arrival) AS arrival FROM prov.run_begin GROUP BY run_id) b"
+            " ON b.run_id = r.run_id ORDER BY b.arrival"
+        )
 
     def tasks(self, run: str) -> pd.DataFrame:
         """Return the tasks of a run, one a row, in the order in which the store learnt of their begins.

@@ -116,6 +116,7 @@ def _run_begin(rows: Rows, record: records.RunBegin, header: Header, _sequence: 
             header.host,
             header.pid,
             timestamp(record.started_us),
+            arrival(rows.commit_id, rows.place),
         )
     )
 

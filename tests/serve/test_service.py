@@ -212,10 +212,28 @@ def test_garbage_on_every_topic_is_rejected_and_stops_nothing(service, new_clien
     assert list(provenance.sql("SELECT DISTINCT client_id FROM prov.rejected")["client_id"]) == [""]
 
 
+def test_batch_of_another_client_than_its_topic_names_is_rejected(service, new_client):
+    """It is counted, with both names; what the client itself sends is stored."""
+    client = new_client(service)
+    client.emit(note(1))
+    assert client.flush(10)
+    forged = encode_batch(Header(client.id, 2, 1, "", 0, "", None, None, None), [encode_record(note(666))])
+    for topic in ("optiprov/records/0/default/other", "optiprov/records/0/default", "optiprov/records/"):
+        send_raw(service, forged, topic)
+    provenance = RemoteProvenance(service.http)
+    wait_until(lambda: provenance.health()["rejected"] == 3)
+    client.emit(note(2))
+    assert client.flush(10)
+    assert numbers_by_client(provenance)["r"] == [1, 2]
+    reasons = list(provenance.sql("SELECT reason FROM prov.rejected ORDER BY reason")["reason"])
+    said = f"the batch says that it is of the client {client.id}, its topic names "
+    assert reasons == [f"{said}{name!r}" for name in ("", "default", "other")]
+
+
 def test_gap_whose_spool_is_gone_is_counted(service):
     """A batch that says that older ones are gone is stored, and the missing ones counted."""
     header = Header("gone", 4, 4, "", 0, "", None, None, None)
-    send_raw(service, encode_batch(header, [encode_record(note(4))]))
+    send_raw(service, encode_batch(header, [encode_record(note(4))]), "optiprov/records/x/y/gone")
     provenance = RemoteProvenance(service.http)
     wait_until(lambda: provenance.health()["lost"] == 3)
     assert numbers_by_client(provenance)["r"] == [4]

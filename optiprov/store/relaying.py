@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optiprov.store.backend import to_arrow
 from optiprov.store.layout import lay_out
+from optiprov.store.rejection import item_text
 from optiprov.store.values import convert, kind_of, unwrap, widen
 
 if TYPE_CHECKING:
@@ -28,15 +29,24 @@ class _Row(NamedTuple):
 
     commit_id: int
     ordinal: int
-    where: str
+    run_id: str
+    transformation: str
+    task_id: str | None
     values: dict[str, Any]
+
+    @property
+    def where(self) -> str:
+        return f"task {self.task_id} of {self.transformation} in run {self.run_id}"
+
+    def shown(self, dataset: Dataset, values: dict[str, Any]) -> str:
+        return item_text(self.run_id, self.transformation, self.task_id, dataset.name, values)
 
 
 def relay(
     backend: Backend,
     catalog: Catalog,
     dataset: Dataset,
-    reject: Callable[[str, Any], None],
+    reject: Callable[[str, str], None],
     *,
     is_first: bool,
 ) -> None:
@@ -75,7 +85,8 @@ def relay(
             continue  # an older specification allowed them
         for row, value, result in zip(rows, values, converted, strict=True):
             if isinstance(result, ValueError):
-                reject(f"{dataset.name}.{name} of {row.where}: {result}", value)
+                shown = row.shown(dataset, {name: value})
+                reject(f"{dataset.name}.{name} of {row.where}: {result}", shown)
         columns[name] = (kind, [None if isinstance(one, ValueError) else one for one in converted])
     for name in [*foreign, *mistyped]:
         if name in dataset.attributes and (name in columns) == (name in mistyped):
@@ -101,7 +112,7 @@ def _read(backend: Backend, dataset: Dataset) -> list[_Row]:
         _Row(
             commit_id,
             ordinal,
-            f"task {task_id} of {transformation} in run {run_id}",
+            *(run_id, transformation, task_id),
             {
                 attribute.name: json.loads(value) if attribute.kind == "json" else value
                 for attribute, value in zip(attributes, values, strict=True)
@@ -112,11 +123,11 @@ def _read(backend: Backend, dataset: Dataset) -> list[_Row]:
     ]
 
 
-def _lay(dataset: Dataset, row: _Row, reject: Callable[[str, Any], None]) -> dict[str, Any]:
+def _lay(dataset: Dataset, row: _Row, reject: Callable[[str, str], None]) -> dict[str, Any]:
     try:
         return lay_out(dataset, row.values)
     except ValueError as error:
-        reject(f"{dataset.name} of {row.where}: {error}", row.values)
+        reject(f"{dataset.name} of {row.where}: {error}", row.shown(dataset, row.values))
         return {}
 
 

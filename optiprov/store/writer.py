@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from optiprov.errors import StoreError
 from optiprov.records import now_us
@@ -127,6 +127,7 @@ class Writer:
         mark = _lose(batch.header, self.marks.get(client, 0), rows)
         if batch.header.first > mark + 1:  # it came too early, and comes again
             return Outcome(self._commit_id, {client: Ack(self.marks.get(client, 0), resend=True)})
+        rows.note_shapes(batch)
         first, payloads = _fresh(batch, mark)
         for sequence, payload in enumerate(payloads, first):
             rows.reject(batch.header, sequence, reason, payload)
@@ -171,6 +172,7 @@ class Writer:
             if header.first > mark + 1:
                 ahead[client] = max(ahead.get(client, 0), last)
                 continue
+            rows.note_shapes(batch)
             reading.add(batch, *_fresh(batch, mark))
             marks[client] = max(mark, last)
         reading.finish()
@@ -207,10 +209,8 @@ class Writer:
         return Outcome(commit_id, acks, stored, len(rows.tables["rejected"]), lost)
 
     def _specify(self, rows: Rows) -> None:
-        def reject(reason: str, value: Any) -> None:
-            rows.tables["rejected"].append(
-                ("", 0, clean_text(reason), clean_text(repr(value)), timestamp(now_us()))
-            )
+        def reject(reason: str, values: str) -> None:
+            rows.tables["rejected"].append(("", 0, clean_text(reason), values, timestamp(now_us())))
 
         if rows.specifications:
             store_specifications(self._backend, self._catalog, rows.specifications, reject)

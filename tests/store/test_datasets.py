@@ -76,11 +76,11 @@ def test_column_has_the_type_of_its_values(store, given_values, kind, expected):
 
 
 def test_value_that_does_not_fit_is_rejected_and_the_item_kept(store):
-    """The reason names dataset, attribute, transformation, run, type and value."""
+    """The reason names dataset, attribute, task, run, type and value."""
     store.commit(end("a", item(x=1, y=1)), end("b", item(x="high", y=2)))
     assert (values(store, "x"), values(store, "y")) == ([1, None], [1, 2])
     ((reason, sequence),) = store.rows("SELECT reason, sequence FROM prov.rejected")
-    assert reason == "out.x of a task of train in run r: the attribute is integer, got 'high' (text)"
+    assert reason == "out.x of task b of train in run r: the attribute is integer, got 'high' (text)"
     assert sequence == 2
 
 

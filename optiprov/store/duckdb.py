@@ -14,7 +14,7 @@ from optiprov.store.backend import Backend, Kind, quote_name
 from optiprov.store.opening import check_file, not_opened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -93,6 +93,12 @@ class DuckDBBackend(Backend):
             self._connection.execute(f"INSERT INTO {table} ({names}) SELECT * FROM _rows")
         finally:
             self._connection.unregister("_rows")
+
+    def insert_from(
+        self, table: str, sql: str, parameters: Sequence[Any], change: Callable[[pa.Table], pa.Table]
+    ) -> None:
+        """Append what a function makes of the rows of a query."""
+        self.insert(table, change(self._connection.execute(sql, list(parameters)).to_arrow_table()))
 
     def fetch(self, sql: str, parameters: Sequence[Any] = (), *, timeout_s: float | None = None) -> pa.Table:
         """Run one query in a read-only transaction of its own."""

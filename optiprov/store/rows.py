@@ -53,6 +53,7 @@ class Rows:
         self.closings: list[TrialClosing] = []
         self._columns: dict[str, list[pa.Table]] = defaultdict(list)
         self._shapes: dict[str, dict[int, Shape]] = defaultdict(dict)
+        self.rejected_before = 0  # that has been taken
         self.place = 0  # of the record that is being added
         self.specifications: list[DataflowSpecification] = []
 
@@ -77,17 +78,27 @@ class Rows:
 
     def appended(self) -> Iterator[tuple[str, pa.Table]]:
         """Yield what the commit appends to which of the tables in `prov`."""
-        for table, columns in TABLES.items():
+        for table in TABLES:
             parts = self._columns[table]
             if self.tables[table]:
-                values = zip(*self.tables[table], strict=True)
-                typed = {
-                    name: (kind, _cleaned(kind, column))
-                    for (name, kind), column in zip(columns.items(), values, strict=True)
-                }
-                parts.append(to_arrow(typed))
+                parts.append(self._typed(table))
             if parts:
                 yield f"prov.{table}", pa.concat_tables(parts, promote_options="default")
+
+    def take_rejected(self) -> pa.Table:
+        """Return what has been rejected so far, one row at least, and keep no more than its count."""
+        taken = self._typed("rejected")
+        self.rejected_before += len(self.tables.pop("rejected"))
+        return taken
+
+    @property
+    def rejected(self) -> int:
+        """How much has been rejected."""
+        return self.rejected_before + len(self.tables["rejected"])
+
+    def _typed(self, table: str) -> pa.Table:
+        columns = zip(TABLES[table].items(), zip(*self.tables[table], strict=True), strict=True)
+        return to_arrow({name: (kind, _cleaned(kind, column)) for (name, kind), column in columns})
 
     def note_shapes(self, batch: Batch) -> None:
         """Note the shapes of a batch, by which its rows are named should they be rejected."""

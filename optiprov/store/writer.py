@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_REJECTED_AT_ONCE = 10_000  # of what came before a specification, which may be a whole dataset
+
 
 class Ack(NamedTuple):
     """What a client is told: the mark up to which all is stored, and whether to send what follows again."""
@@ -206,11 +208,13 @@ class Writer:
         self.marks.update(moved)
         self._clients.update(header.client for header in new_clients)
         lost = sum(row[2] for row in rows.tables["lost"])
-        return Outcome(commit_id, acks, stored, len(rows.tables["rejected"]), lost)
+        return Outcome(commit_id, acks, stored, rows.rejected, lost)
 
     def _specify(self, rows: Rows) -> None:
         def reject(reason: str, values: str) -> None:
             rows.tables["rejected"].append(("", 0, clean_text(reason), values, timestamp(now_us())))
+            if len(rows.tables["rejected"]) >= _REJECTED_AT_ONCE:
+                self._backend.insert("prov.rejected", rows.take_rejected())
 
         if rows.specifications:
             store_specifications(self._backend, self._catalog, rows.specifications, reject)

@@ -94,8 +94,9 @@ def make_app(provenance: Provenance, commits: Commits, health: Callable[[], dict
     @app.post("/query")
     def post_query(body: QueryBody, accept: Annotated[str, Header()] = "") -> Response:
         """Query tasks by what they used and generated."""
-        compiled = provenance.compile(body.projection, body.filter, body.aggregation, body.sort, body.limit)
-        return _answer(provenance.fetch(compiled.sql, compiled.parameters), accept)
+        return _answer(
+            provenance.answer(body.projection, body.filter, body.aggregation, body.sort, body.limit), accept
+        )
 
     @app.post("/barrier")
     async def post_barrier(body: BarrierBody) -> dict[str, Any]:

@@ -11,58 +11,26 @@ from __future__ import annotations
 import datetime
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optiprov.errors import QueryError
 from optiprov.records import Status
 from optiprov.store.attributes import DatasetAttribute, ItemSource
 from optiprov.store.backend import quote_name
 from optiprov.store.conditions import OPERATORS, Literal
+from optiprov.store.fields import ALIASES, ALWAYS_SHOWN, FIELDS, KINDS, hint
 from optiprov.store.narrowing import NARROWED_TASKS, Candidates, Narrowing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Filter = Mapping[str, Any]
 
-_TASK = (
-    "task_id",
-    "transformation",
-    "status",
-    "host",
-    "agent",
-    "started_at",
-    "ended_at",
-    "error",
-    "duration_s",
-)
-_RUN = ("run_id", "dataflow", "status", "agent", "host", "pid", "started_at", "ended_at", "campaign", "study")
-_TRIAL = ("trial_id", "status", "value", "started_at", "ended_at")
-_ALIASES = {
-    "task_id": "task.task_id",
-    "transformation": "task.transformation",
-    "status": "task.status",
-    "started_at": "task.started_at",
-    "ended_at": "task.ended_at",
-    "run_id": "run.run_id",
-    "workflow_id": "run.run_id",
-    "dataflow": "run.dataflow",
-    "campaign_id": "run.campaign",
-    "study": "run.study",
-    "trial_id": "trial.trial_id",
-}
-FIELDS = {"task": _TASK, "run": _RUN, "trial": _TRIAL}
-"""The fields that every store has, by group."""
 _OPERATORS = (*OPERATORS, "$exists", "$not")
 AGGREGATES = {"min": "min", "max": "max", "avg": "avg", "sum": "sum", "count": "count", "std": "stddev_samp"}
 _DIRECTIONS = {"ascending": "ASC", "descending": "DESC"}
-_KINDS = {
-    **{("task", name): "timestamp" for name in ("started_at", "ended_at")},
-    **{("run", name): "timestamp" for name in ("started_at", "ended_at")},
-    **{("trial", name): "timestamp" for name in ("started_at", "ended_at")},
-    ("task", "duration_s"): "double",
-    ("run", "pid"): "integer",
-    ("trial", "value"): "double",
-}
 _SAID_AT_BEGIN = {"dataflow", "trial_id", "study", "campaign", "agent", "host", "pid", "started_at"}
 _SIDES = ("used", "generated")
 _ARITHMETIC = {"integer", "double", "boolean"}
@@ -71,10 +39,26 @@ _STATUSES = (Status.RUNNING, *Status.ENDS)
 
 @dataclass
 class Compiled:
-    """A query as SQL and its parameters."""
+    """A query as SQL and its parameters.
+
+    Attributes:
+        sql: one SELECT.
+        parameters: for its `?`, in order.
+        optional: columns that are shown only where a row has a value.
+    """
 
     sql: str
     parameters: list[Any] = field(default_factory=list)
+    optional: frozenset[str] = frozenset()
+
+    def shown(self, rows: pa.Table) -> pa.Table:
+        """Return the answer without the optional columns in which no row has a value."""
+        kept = [
+            place
+            for place, name in enumerate(rows.column_names)
+            if name not in self.optional or rows.column(place).null_count < len(rows)
+        ]
+        return rows.select(kept)
 
 
 class Compiler:
@@ -96,14 +80,26 @@ class Compiler:
         aggregation: Sequence[tuple[str, str]] | None,
         sort: Sequence[tuple[str, str]] | None,
         limit: int | None,
+        *,
+        held: Collection[int] | None = None,
     ) -> Compiled:
         """Compile a query.
+
+        Args:
+            projection: fields to show; by default what `ALWAYS_SHOWN` has, and the attributes of which a row
+                has a value or that the filter or the sort names.
+            where: the filter.
+            aggregation: pairs of function and field.
+            sort: pairs of field and direction.
+            limit: the most rows.
+            held: by default, show no attributes but those of these datasets; None for all.
 
         Raises:
             QueryError: an unknown field, operator, aggregate or direction; the message lists what there is.
         """
         pairs = _pairs(aggregation, "an aggregation", "(function, field)")
-        shown = _names(projection) or ([] if pairs else self._default_projection())
+        asked = _names(projection)
+        shown = asked or ([] if pairs else list(ALWAYS_SHOWN))
         aggregates = dict(self._aggregate(*pair) for pair in pairs)
         aggregated = {pair[1] for pair in pairs}
         groups = [name for name in shown if name not in aggregated] if aggregates else []
@@ -117,6 +113,12 @@ class Compiler:
             self._sort(name, direction, groups, aggregates)
             for name, direction in _pairs(sort, "a sort", "(field, direction)")
         ]
+        optional: dict[str, str] = {}
+        if not asked and not pairs:
+            named = set(self._fields)
+            attributes = dict(self._held_fields(held, named))
+            selected += [f"{sql} AS {quote_name(name)}" for name, sql in attributes.items()]
+            optional = {name: sql for name, sql in attributes.items() if name not in named}
         sql = f"SELECT {', '.join(selected)} FROM {self._from(candidates)} WHERE {condition}"
         if groups:
             sql += " GROUP BY " + ", ".join(self._field(name) for name in groups)
@@ -124,37 +126,66 @@ class Compiler:
             sql += " ORDER BY " + ", ".join(order)
         if limit is not None:
             sql += f" LIMIT {_limit(limit)}"
-        if candidates is None:
-            return Compiled(sql, parameters)
-        return Compiled(candidates.tables + sql, candidates.parameters + parameters)
+        if candidates is not None:
+            sql, parameters = candidates.tables + sql, candidates.parameters + parameters
+        return Compiled(sql, parameters, frozenset(optional))
 
-    def _default_projection(self) -> list[str]:
-        names = ["trial_id", "task_id", "transformation", "status"]
+    def compile_held(self, where: Filter) -> Compiled:
+        """Compile the question which datasets the tasks that a filter is true of have items of: their keys.
+
+        Raises:
+            QueryError: as for `compile`.
+        """
+        parameters: list[Any] = []
+        condition = self._filter(where, parameters)
+        candidates = Narrowing(self._attributes_of, self._compare_column, _cast).candidates(where)
+        before = Candidates("", []) if candidates is None else candidates
+        tables = "WITH " if candidates is None else before.tables.rstrip() + ", "
+        matching = f"SELECT DISTINCT t.task AS task FROM {self._from(candidates)} WHERE {condition}"
+        edges = " UNION ALL ".join(
+            f"SELECT e.item FROM prov.{side} e WHERE e.task IN (SELECT task FROM matching)" for side in _SIDES
+        )
+        return Compiled(
+            f"{tables}matching AS ({matching})"
+            f" SELECT DISTINCT i.dataset_key FROM ({edges}) h JOIN prov.item i ON i.item = h.item",
+            before.parameters + parameters,
+        )
+
+    def _held_fields(self, held: Collection[int] | None, named: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield fields and columns: the attributes of datasets that are held, and those that are named."""
         for side in _SIDES:
-            names += dict.fromkeys(f"{side}.{a.name}" for a in self._attributes if side in a.sides)
-        return names
+            here = [a for a in self._attributes if side in a.sides]
+            of_held = [a for a in here if held is None or a.dataset_key in held]
+            for name in dict.fromkeys(a.name for a in here):
+                namesakes = [a for a in of_held if a.name == name]
+                if namesakes or f"{side}.{name}" in named:
+                    yield f"{side}.{name}", self._columns(side, namesakes or self._find(side, name))
 
     def _field(self, name: str) -> str:
         if name not in self._fields:
-            self._fields[name] = self._resolve(_ALIASES.get(name, name))
+            self._fields[name] = self._resolve(ALIASES.get(name, name))
         return self._fields[name]
 
     def _resolve(self, name: str) -> str:
         group, _, rest = name.partition(".")
-        if group == "task" and rest in _TASK:
+        if group == "task" and rest in FIELDS["task"]:
             return (
                 "date_diff('microsecond', t.started_at, t.ended_at) / 1e6"
                 if rest == "duration_s"
                 else f"t.{rest}"
             )
-        if group == "run" and rest in _RUN:
+        if group == "run" and rest in FIELDS["run"]:
             return f"r.{rest}"
-        if group == "trial" and rest in _TRIAL:
+        if group == "trial" and rest in FIELDS["trial"]:
             return "r.trial_id" if rest == "trial_id" else f"i.{rest}"
         found = self._find(group, rest)
         if not found:
             raise QueryError(self._unknown(name))
-        columns = [_cast(f"{self._alias(group, a)}.{a.column}", found) for a in found]
+        return self._columns(group, found)
+
+    def _columns(self, side: str, namesakes: Sequence[DatasetAttribute]) -> str:
+        """Return the column of an attribute; of several with one name, the first that has a value."""
+        columns = [_cast(f"{self._alias(side, a)}.{a.column}", namesakes) for a in namesakes]
         return columns[0] if len(columns) == 1 else f"COALESCE({', '.join(columns)})"
 
     def _find(self, side: str, rest: str) -> list[DatasetAttribute]:
@@ -163,7 +194,7 @@ class Compiler:
         return named or [a for a in here if f"{a.dataset}.{a.name}" == rest]
 
     def _attributes_of(self, name: str) -> tuple[str, list[DatasetAttribute]]:
-        side, _, rest = _ALIASES.get(name, name).partition(".")
+        side, _, rest = ALIASES.get(name, name).partition(".")
         return side, self._find(side, rest)
 
     def _alias(self, side: str, attribute: DatasetAttribute) -> str:
@@ -172,10 +203,10 @@ class Compiler:
 
     def _unknown(self, name: str) -> str:
         groups = {side: self._attribute_names(side) for side in _SIDES} | FIELDS
-        hint = _hint(name, groups)
+        suggested = hint(name, groups)
         lines = [f"  {group}: {', '.join(names) or '(none)'}" for group, names in groups.items()]
-        lines.append(f"  for short: {', '.join(_ALIASES)}")
-        return "\n".join([f"unknown field {name!r}.{hint} There are:", *lines])
+        lines.append(f"  for short: {', '.join(ALIASES)}")
+        return "\n".join([f"unknown field {name!r}.{suggested} There are:", *lines])
 
     def _attribute_names(self, side: str) -> tuple[str, ...]:
         """The attributes of a side; those of several datasets also with their dataset."""
@@ -185,9 +216,9 @@ class Compiler:
         return tuple(dict.fromkeys([a.name for a in here] + qualified))
 
     def _kind(self, name: str) -> str | None:
-        group, _, rest = _ALIASES.get(name, name).partition(".")
-        if (group, rest) in _KINDS:
-            return _KINDS[group, rest]
+        group, _, rest = ALIASES.get(name, name).partition(".")
+        if (group, rest) in KINDS:
+            return KINDS[group, rest]
         kinds = {a.kind for a in self._find(group, rest)}
         if not kinds:
             return "text"
@@ -261,7 +292,7 @@ class Compiler:
 
     @staticmethod
     def _check_status(name: str, value: Any) -> None:
-        group, _, rest = _ALIASES.get(name, name).partition(".")
+        group, _, rest = ALIASES.get(name, name).partition(".")
         if group in FIELDS and rest == "status" and value not in _STATUSES:
             close = difflib.get_close_matches(str(value), _STATUSES, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -331,19 +362,6 @@ def _cast(column: str, namesakes: Sequence[DatasetAttribute]) -> str:
     """Return a column as it is compared: as text, where attributes of this name are of unlike types."""
     kinds = {attribute.kind for attribute in namesakes}
     return f"CAST({column} AS TEXT)" if len(kinds) > 1 and not kinds <= _ARITHMETIC else column
-
-
-def _hint(name: str, groups: Mapping[str, Sequence[str]]) -> str:
-    """Suggest fields that have this name in another group, or without a group; otherwise similar ones."""
-    full = {f"{group}.{one}": one for group, names in groups.items() for one in names}
-    bare = name.partition(".")[2] if name.partition(".")[0] in groups else name
-    found = [field for field, one in full.items() if one == bare]
-    if not found:
-        found = difflib.get_close_matches(name, [*full, *_ALIASES], n=1)
-    if not found:
-        close = difflib.get_close_matches(bare, list(full.values()), n=1)
-        found = [field for field, one in full.items() if one in close]
-    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
 def _names(projection: Any) -> list[str]:

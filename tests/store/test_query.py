@@ -5,7 +5,7 @@ import math
 import pytest
 
 from optiprov.errors import QueryError
-from optiprov.records import RunEnd, TrialBegin, TrialEnd
+from optiprov.records import RunEnd, Specification, TrialBegin, TrialEnd
 from optiprov.store.conditions import Literal, read_condition
 from tests.store.conftest import begin, end, item, run
 
@@ -95,6 +95,57 @@ def test_default_projection_shows_all_attributes(filled):
         *("used.x", "used.opt", "used.big", "generated.accuracy"),
     ]
     assert len(frame) == 3
+
+
+@pytest.fixture
+def shared(store):
+    """Two dataflows with attributes of the same names and others, of other types, and one without runs."""
+    for flow in ("f", "g"):
+        x = item("model", flow, x=0.5 if flow == "f" else "high", **{f"only_{flow}": 1})
+        records = [begin("1", x), end("1", item("score", flow, accuracy=0.9, **{f"said_{flow}": None}))]
+        learning = {"transformation": "train" if flow == "f" else "learn"}
+        records = [record._replace(**learning) for record in records]
+        plot = end("2", item("plot", flow, path=flow), transformation="test")
+        records += [begin("2", transformation="test"), plot]
+        moved = [one._replace(run_id=flow, dataflow=flow) for one in records]
+        store.commit(run(flow, flow), *moved, client=flow)
+    store.commit(Specification("h", 1, {}, {"never": [["absent", "NUMERIC"]]}))
+    return store.ask
+
+
+ALWAYS = ["trial_id", "task_id", "transformation", "status"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "attributes"),
+    [
+        ({"dataflow": "f"}, ["used.x", "used.only_f", "generated.accuracy", "generated.path"]),
+        ({"transformation": "train"}, ["used.x", "used.only_f", "generated.accuracy"]),
+        ({"transformation": "learn"}, ["used.x", "used.only_g", "generated.accuracy"]),
+        ({"used.only_g": 1}, ["used.x", "used.only_g", "generated.accuracy"]),
+        (None, ["used.x", "used.only_f", "used.only_g", "generated.accuracy", "generated.path"]),
+        ({"used.only_g": 7, "dataflow": "f"}, ["used.only_g"]),
+    ],
+)
+def test_default_projection_shows_attributes_of_the_answers_tasks(shared, condition, attributes):
+    """Not those of other dataflows and transformations; what the filter names is there in any case."""
+    frame = shared.query(filter=condition)
+    assert list(frame.columns) == ALWAYS + attributes
+
+
+def test_default_projection_is_of_the_rows_that_a_limit_leaves(shared):
+    """What is sorted by is there in any case."""
+    frame = shared.query(sort=[("dataflow", "descending"), ("task_id", "ascending")], limit=1)
+    assert list(frame.columns) == [*ALWAYS, "used.x", "used.only_g", "generated.accuracy"]
+    frame = shared.query(filter={"dataflow": "f"}, sort=[("used.only_g", "ascending")])
+    assert "used.only_g" in frame.columns
+
+
+def test_other_dataflows_do_not_change_the_type_of_an_attribute(shared):
+    """A namesake that is a text elsewhere makes no text of a number."""
+    (value,) = shared.query(filter={"transformation": "train"})["used.x"]
+    assert value == 0.5
+    assert isinstance(value, float)
 
 
 def test_aggregates_are_grouped_by_the_other_fields(filled):

@@ -8,6 +8,7 @@ import click
 
 from optiprov.capture import bounds, leftover
 from optiprov.capture.settings import Settings
+from optiprov.cli.broker_check import why_nothing_is_stored
 from optiprov.errors import InputError, ServiceUnavailable, UrlError
 from optiprov.wire import BrokerAddress
 
@@ -34,7 +35,10 @@ def command() -> None:
 @command.command(epilog="\b\nExample:\n  optiprov spool status")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path), required=False)
 def status(directory: Path | None) -> None:
-    """List the clients whose provenance in DIRECTORY is not stored yet."""
+    """List the clients whose provenance in DIRECTORY is not stored yet.
+
+    Where a broker is set in the environment, it is asked whether a service stores what is sent there.
+    """
     settings = Settings.from_environment()
     place = _place(directory, settings)
     waiting = leftover.waiting_clients(place)
@@ -52,6 +56,10 @@ def status(directory: Path | None) -> None:
         click.echo(
             f"The oldest waits since {max(ages):.1f} days; after {limit:g} days it is removed and counted."
         )
+    if waiting and settings.broker is not None:
+        reason = why_nothing_is_stored(settings.broker, settings.topic)
+        if reason is not None:
+            click.echo(f"None of it is on its way: the broker {settings.broker.url} {reason}.")
 
 
 @command.command(epilog="\b\nExample:\n  optiprov spool send --broker 127.0.0.1:1883")
@@ -75,9 +83,12 @@ def send(directory: Path | None, broker: str | None, timeout_s: float) -> None:
     sent = [one for one in ended if one.client not in unsent]
     click.echo(f"{sum(one.records for one in sent)} records of {len(sent)} clients sent to {address.url}.")
     if unsent:
+        why = why_nothing_is_stored(address, settings.topic)
+        reason = (
+            f"the broker {address.url} {why}" if why else f"it took longer than {timeout_s:g} s (--timeout)"
+        )
         raise ServiceUnavailable(
-            f"{len(unsent)} clients' provenance is not stored: no service answers at {address.url}. "
-            f"It stays in {place}."
+            f"{len(unsent)} clients' provenance is not stored: {reason}. It stays in {place}."
         )
 
 

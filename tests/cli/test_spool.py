@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from optiprov import connect
+from optiprov.cli import broker_check
 from tests.serve.emitters import EMIT
 
 
@@ -79,6 +80,22 @@ def test_send_without_a_broker_that_answers_exits_with_1_and_keeps_all(run_pytho
     assert status == 1
     assert str(tmp_path / "spool") in errors
     assert "8 records" in optiprov("spool", "status", tmp_path / "spool")[1]
+
+
+def test_wrong_prefix_is_told_by_status_and_send(run_python, shared_service, tmp_path, optiprov, monkeypatch):
+    """A service listens below another one: nothing of it is on its way, and why."""
+    run_python(EMIT, "a", 3, 0)
+    monkeypatch.setattr(broker_check, "_ACKNOWLEDGE_TIMEOUT_S", 0.5)
+    told = f"the broker {shared_service.mqtt}/site-b answers, but no service acknowledges"
+    status, _, errors = optiprov(
+        "spool", "send", tmp_path / "spool", "--broker", f"{shared_service.mqtt}/site-b", "--timeout", "1"
+    )
+    assert (status, told in errors, "it has the prefix 'site-b'" in errors) == (1, True, True)
+    monkeypatch.setenv("OPTIPROV_BROKER", f"{shared_service.mqtt}/site-b")
+    status, output, _ = optiprov("spool", "status", tmp_path / "spool")
+    assert (status, f"None of it is on its way: {told}" in output) == (0, True)
+    monkeypatch.setenv("OPTIPROV_BROKER", shared_service.mqtt)
+    assert "on its way" not in optiprov("spool", "status", tmp_path / "spool")[1]
 
 
 def test_send_without_an_address_is_an_input_error(optiprov):

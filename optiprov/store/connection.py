@@ -33,8 +33,8 @@ def connect(url: str | os.PathLike[str] | None = None) -> Provenance:
 
     Args:
         url: `duckdb:///path`, a path, `monetdb://user:password@host:port/database`, or a service's
-            `http://host:port`; by default OPTIPROV_STORE. A directory with a `provenance.duckdb`, such as a
-            study's, stands for that file.
+            `http://host:port` or `https://host:port?ca=/path`; by default OPTIPROV_STORE. A directory with a
+            `provenance.duckdb`, such as a study's, stands for that file.
 
     Raises:
         UrlError: there is no address, it cannot be understood, or it is a directory without a store.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ Filter = Mapping[str, Any]
 
 _OPERATORS = (*OPERATORS, "$exists", "$not")
 AGGREGATES = {"min": "min", "max": "max", "avg": "avg", "sum": "sum", "count": "count", "std": "stddev_samp"}
+_OF_NUMBERS = ("avg", "sum", "std")
 _DIRECTIONS = {"ascending": "ASC", "descending": "DESC"}
 _SAID_AT_BEGIN = {"dataflow", "trial_id", "study", "campaign", "agent", "host", "pid", "started_at"}
 _SIDES = ("used", "generated")
@@ -100,7 +102,9 @@ class Compiler:
         pairs = _pairs(aggregation, "an aggregation", "(function, field)")
         asked = _names(projection)
         shown = asked or ([] if pairs else list(ALWAYS_SHOWN))
-        aggregates = dict(self._aggregate(*pair) for pair in pairs)
+        shown_parameters: list[Any] = []
+        sorted_parameters: list[Any] = []
+        aggregates = dict(self._aggregate(*pair, shown_parameters) for pair in pairs)
         aggregated = {pair[1] for pair in pairs}
         groups = [name for name in shown if name not in aggregated] if aggregates else []
         plain = groups if aggregates else shown
@@ -110,7 +114,7 @@ class Compiler:
         condition = self._filter(where or {}, parameters)
         candidates = Narrowing(self._attributes_of, self._compare_column, _cast).candidates(where or {})
         order = [
-            self._sort(name, direction, groups, aggregates)
+            self._sort(name, direction, groups, aggregates, sorted_parameters)
             for name, direction in _pairs(sort, "a sort", "(field, direction)")
         ]
         optional: dict[str, str] = {}
@@ -126,6 +130,7 @@ class Compiler:
             sql += " ORDER BY " + ", ".join(order)
         if limit is not None:
             sql += f" LIMIT {_limit(limit)}"
+        parameters = shown_parameters + parameters + sorted_parameters
         if candidates is not None:
             sql, parameters = candidates.tables + sql, candidates.parameters + parameters
         return Compiled(sql, parameters, frozenset(optional))
@@ -276,19 +281,47 @@ class Compiler:
             return f"{column} IN ({', '.join('?' * len(values))})" if values else "FALSE"
         if operator not in OPERATORS:
             raise QueryError(f"unknown operator {operator!r}; there are {', '.join(_OPERATORS)}")
-        value = value.text if operator == "$like" and isinstance(value, Literal) else self._read(name, value)
+        if operator != "$like":
+            value = self._read(name, value)
         if value is None and operator in ("$eq", "$ne"):
             return f"{column} IS NULL" if operator == "$eq" else f"{column} IS NOT NULL"
-        if operator == "$like" and not isinstance(value, str):
-            raise QueryError(f"$like takes a pattern such as 'adam%', got {value!r}")
+        if operator == "$like":
+            return self._like(name, column, value, parameters)
         self._check_type(name, value)
         if operator in ("$eq", "$ne"):
             self._check_status(name, value)
         parameters.append(value)
-        return f"{column} {'<>' if operator == '$ne' else OPERATORS[operator].upper()} ?"
+        compared = f"{column} {'<>' if operator == '$ne' else OPERATORS[operator].upper()} ?"
+        if operator in ("$gt", "$gte") and self._may_be_nan(name):
+            parameters.append(math.nan)  # to DuckDB it is greater than all others; MonetDB has NULL for it
+            return f"({compared} AND COALESCE({column} <> ?, TRUE))"
+        return compared
+
+    def _like(self, name: str, column: str, pattern: Any, parameters: list[Any]) -> str:
+        pattern = pattern.text if isinstance(pattern, Literal) else pattern
+        if not isinstance(pattern, str):
+            raise QueryError(f"$like takes a pattern such as 'adam%', got {pattern!r}")
+        if self._kind(name) not in ("text", "json"):
+            raise QueryError(f"{name} is {self._kind(name) or 'of several types'}; patterns are for text")
+        parameters.append(pattern)
+        return f"{column} LIKE ?"
+
+    def _may_be_nan(self, name: str) -> bool:
+        side = ALIASES.get(name, name).partition(".")[0]
+        return side in _SIDES and self._kind(name) in ("double", None)
+
+    def _number(self, name: str, parameters: list[Any]) -> str:
+        """Return the column of a field, in which NaN is no value: it is greater than all others to DuckDB."""
+        column = self._field(name)
+        if not self._may_be_nan(name):
+            return column
+        parameters.append(math.nan)
+        return f"NULLIF({column}, ?)"
 
     def _read(self, name: str, value: Any) -> Any:
-        return value.as_kind(self._kind(name)) if isinstance(value, Literal) else value
+        kind = self._kind(name)
+        read = value.as_kind(kind) if isinstance(value, Literal) else value
+        return _time(name, read) if kind == "timestamp" and isinstance(read, str) else read
 
     @staticmethod
     def _check_status(name: str, value: Any) -> None:
@@ -305,26 +338,40 @@ class Compiler:
             "integer": is_number,
             "double": is_number,
             "boolean": isinstance(value, bool),
-            "timestamp": isinstance(value, (str, datetime.datetime)),
+            "timestamp": isinstance(value, datetime.datetime),
             "text": isinstance(value, str),
             "json": isinstance(value, str),
         }
         if not fits.get(kind or "", isinstance(value, (str, int, float, datetime.datetime))):
             raise QueryError(f"{name} is {kind or 'of several types'}, it cannot be compared with {value!r}")
 
-    def _aggregate(self, function: str, name: str) -> tuple[str, str]:
+    def _aggregate(self, function: str, name: str, parameters: list[Any]) -> tuple[str, str]:
         if function not in AGGREGATES:
             raise QueryError(f"unknown aggregation {function!r}; there are {', '.join(AGGREGATES)}")
-        return f"{function}({name})", f"{AGGREGATES[function]}({self._field(name)})"
+        column, kind = self._number(name, parameters), self._kind(name)
+        if function in _OF_NUMBERS and kind not in (None, *_ARITHMETIC):
+            raise QueryError(f"{function} is for numbers, {name} is {kind}; min, max and count take anything")
+        return f"{function}({name})", f"{AGGREGATES[function]}({column})"
 
-    def _sort(self, name: str, direction: str, groups: list[str], aggregates: Mapping[str, str]) -> str:
+    def _sort(
+        self,
+        name: str,
+        direction: str,
+        groups: list[str],
+        aggregates: Mapping[str, str],
+        parameters: list[Any],
+    ) -> str:
         if direction not in _DIRECTIONS:
             raise QueryError(f"a sort is {' or '.join(_DIRECTIONS)}, got {direction!r}")
-        column = aggregates.get(name) or self._field(name)
-        if aggregates and name not in groups and name not in aggregates:
+        if name in aggregates:
+            column = quote_name(name)
+        elif aggregates and name not in groups:
+            self._field(name)
             raise QueryError(
                 f"rows are groups, which have no {name!r}: sort by {', '.join([*groups, *aggregates])}"
             )
+        else:
+            column = self._field(name) if aggregates else self._number(name, parameters)
         return f"{column} {_DIRECTIONS[direction]} NULLS LAST"
 
     def _from(self, candidates: Candidates | None) -> str:
@@ -362,6 +409,16 @@ def _cast(column: str, namesakes: Sequence[DatasetAttribute]) -> str:
     """Return a column as it is compared: as text, where attributes of this name are of unlike types."""
     kinds = {attribute.kind for attribute in namesakes}
     return f"CAST({column} AS TEXT)" if len(kinds) > 1 and not kinds <= _ARITHMETIC else column
+
+
+def _time(name: str, text: str) -> datetime.datetime:
+    try:
+        time = datetime.datetime.fromisoformat(text)
+        return time.astimezone(datetime.timezone.utc).replace(tzinfo=None) if time.tzinfo else time
+    except (ValueError, OverflowError) as error:
+        raise QueryError(
+            f"{name} is a time, such as 2026-01-31 or 2026-01-31T12:00:00Z, got {text!r}"
+        ) from error
 
 
 def _names(projection: Any) -> list[str]:

@@ -16,11 +16,12 @@ ABSENT = "-"
 """What stands for no value in a table."""
 
 _EXACT_BELOW = 2**53
+_LONGEST = 2000  # characters: a traceback fits, a value of megabytes does not
 _NEEDS_QUOTES = re.compile(r'[",\r\n]|^$')
 
 
 def cell_text(value: Any) -> str:
-    """Return a value for people: numbers with six digits, lists and mappings as JSON.
+    """Return a value for people: numbers with six digits, lists as JSON, of long texts the start.
 
     >>> cell_text(None), cell_text(float("nan")), cell_text(2.0), cell_text([1, 2])
     ('-', 'NaN', '2', '[1, 2]')
@@ -30,7 +31,10 @@ def cell_text(value: Any) -> str:
     if isinstance(value, float) and math.isfinite(value):
         is_whole = value.is_integer() and abs(value) < _EXACT_BELOW  # integers of which some are halves
         return str(int(value)) if is_whole else f"{value:.6g}"
-    return _text(value)
+    text = _text(value)
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[:_LONGEST]}... ({len(text)} characters; --format csv prints all)"
 
 
 def csv_line(values: Iterable[Any]) -> str:

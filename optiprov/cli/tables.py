@@ -43,7 +43,8 @@ def print_result(rows: pa.Table, form: str) -> None:
         for lines in _batched(map(csv_line, _rows(rows))):
             click.echo("\n".join(lines))  # at once: echo flushes
     elif form == "json":
-        named = [dict(zip(rows.column_names, map(json_value, row), strict=True)) for row in _rows(rows)]
+        names = _told_apart(rows.column_names)
+        named = [dict(zip(names, map(json_value, row), strict=True)) for row in _rows(rows)]
         click.echo(json.dumps(named))
     else:
         print_table(rows)
@@ -92,6 +93,17 @@ def tell_what_is_missing(provenance: Provenance, store: str | None) -> None:
             f'"SELECT * FROM prov.{table}"{" (and prov.lost)" if rejected and lost else ""}',
             err=True,
         )
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """Number the names that come again: an object of JSON has each once."""
+    told: list[str] = []
+    for name in names:
+        number = 1
+        while (numbered := name if number == 1 else f"{name}_{number}") in told:
+            number += 1
+        told.append(numbered)
+    return told
 
 
 def _with_values(rows: pa.Table) -> pa.Table:

@@ -138,6 +138,22 @@ def test_nan_of_an_item_is_told_from_no_value_by_query(tmp_path):
     assert [row["generated.loss"] for row in found] == ["NaN", None, 0.5]
 
 
+def test_long_value_is_cut_for_people_only(path):
+    """Ten megabytes would push all else off the screen; CSV has them all."""
+    wide = ("sql", "--store", path, "SELECT repeat('é', 10000000) AS text, 7 AS n")
+    output = call(*wide).stdout
+    assert len(output) < 2200
+    assert output.startswith("text: éé")
+    assert "é... (10000000 characters; --format csv prints all)\nn: 7\n" in output
+    assert len(call(*wide, "--format", "csv").stdout) > 10_000_000
+
+
+def test_columns_of_one_name_are_told_apart_in_json(path):
+    """As a join of two views has them."""
+    found = call("sql", "--store", path, "--format", "json", "SELECT 1 AS a, 2 AS a, 3 AS a_2, 4 AS a")
+    assert json.loads(found.stdout) == [{"a": 1, "a_2": 2, "a_2_2": 3, "a_3": 4}]
+
+
 def test_tables_lists_what_can_be_selected(path):
     """The datasets' views with their join columns, then what of `prov` a user needs."""
     lines = [line.split() for line in call("sql", "--store", path, "--tables").stdout.splitlines()]

@@ -11,6 +11,7 @@ expect. A message says where the problem is, what was received, and what to do a
     |   |-- OptimizationFileError           a script without a usable Optimization
     |   |-- QueryError                      an unknown field, operator or statement
     |   |-- UrlError                        a store, service or broker address
+    |   |-- NoStoreError                    what is named as a store is absent, or something else
     |   `-- CredentialsError (PermissionError)  credentials that are absent, refused or not sound
     |-- WorkError (RuntimeError)            the work failed; the command line exits with 1
     |   |-- DeploymentError                 a task of the scenario failed on a host
@@ -56,6 +57,10 @@ class QueryError(InputError):
 
 class UrlError(InputError):
     """An address of a store, a service or a broker that cannot be understood."""
+
+
+class NoStoreError(InputError):
+    """What is named as a store is absent, or something else: another file, a database without provenance."""
 
 
 class CredentialsError(InputError, PermissionError):

@@ -34,6 +34,7 @@ _RESEND_AFTER_S = 3.0  # without progress of the mark
 _RESEND_AFTER_MAX_S = 30.0
 _HEARTBEAT_S = 25.0  # without a batch: a service that hears nothing for long takes the process for ended
 _SAME_REQUEST_S = 1.0  # a service that asks again for the same within this time had not seen the answer yet
+_UNHEARD_FLUSH_S = 2.0  # a flush that waits for less says nothing where no service was heard
 _STOP_S = 2.0
 
 
@@ -65,6 +66,7 @@ class Publisher:
         self._connected = False
         self._is_answered = False  # by the broker, since the connection was made
         self._has_connected = False  # a broker that answered once is worth waiting for
+        self._doubts_service = True  # until one acknowledges something, or the doubt is told
         self._refused = threading.Event()
         self._rewind_to: Optional[int] = None
         self._asked: Tuple[int, float] = (-1, 0.0)  # the mark the service last asked to go on from, and when
@@ -101,6 +103,8 @@ class Publisher:
         while self._state.acked < head:
             left = deadline - time.monotonic()
             if left <= 0 or (self._refused.is_set() and not self._has_connected):
+                if timeout_s >= _UNHEARD_FLUSH_S:
+                    self._tell_unheard()
                 return False
             with self._progress:
                 self._progress.wait(min(left, 0.05))
@@ -159,6 +163,8 @@ class Publisher:
             self._resend_after_s = min(2 * self._resend_after_s, _RESEND_AFTER_MAX_S)
             self._last_progress = time.monotonic()
             self._rewind_to = self._state.acked + 1
+            if self._resend_after_s > 2 * _RESEND_AFTER_S:
+                self._tell_unheard()
         while self._connected and not self._stopping:
             target, self._rewind_to = self._rewind_to, None
             if target is not None:
@@ -245,12 +251,25 @@ class Publisher:
             warn("broker %s: %s; provenance is kept in %s", self._broker.url, reason, self._directory)
         self._refused.set()
 
+    def _tell_unheard(self) -> None:
+        """Say once that the broker takes what no service acknowledges: another prefix, or none runs."""
+        if not self._doubts_service or not self._connected:
+            return
+        self._doubts_service = False
+        warn(
+            "broker %s takes provenance, but no service acknowledges it. Does one use this broker, with the"
+            " same path in its address? That is the prefix of topics: this client publishes to %s, and its"
+            " provenance is kept in %s",
+            *(self._broker.url, self._topic, self._directory),
+        )
+
     def _on_message(self, _mqtt: object, _data: object, message: Any) -> None:
         if self._stopping:
             return
         if message.topic.endswith(SERVICE_TOPIC):  # below the prefix
             self._again(self._state.acked + 1)
             return
+        self._doubts_service = False
         mark, resend = _read_ack(message.payload)
         if mark is None or mark > max(self._state.head, self._spool.next - 1):
             return

@@ -8,23 +8,19 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from optiprov.capture.leftover import WaitingClient, waiting_clients
 from optiprov.capture.settings import Settings
-from optiprov.errors import OptiprovError, UrlError
-from optiprov.records import new_id
+from optiprov.cli.broker_check import why_nothing_is_stored
+from optiprov.errors import OptiprovError
 from optiprov.telemetry.masking import mask_text
-from optiprov.wire import session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from optiprov.wire import BrokerAddress
 
 _CONNECT_TIMEOUT_S = 2.0
 _MONETDB_PORT = 50000
@@ -46,45 +42,19 @@ def look_at_client() -> Iterator[Finding]:
     except OptiprovError as error:
         yield Finding("missing", "broker", str(error))
         return
-    yield _broker(settings.broker)
+    yield _broker(settings)
     yield from _spools(settings)
 
 
-def _broker(address: BrokerAddress | None) -> Finding:
+def _broker(settings: Settings) -> Finding:
+    address = settings.broker
     if address is None:
         detail = "none set; an optimization starts its own, a program run by hand needs PROVLIGHT_SERVER_URL"
         return Finding("ok", "broker", detail)
-    refusal = _ask_broker(address)
-    if refusal is None:
-        return Finding("ok", "broker", f"{address.url} answers")
-    return Finding("missing", "broker", f"{address.url} {refusal}")
-
-
-def _ask_broker(address: BrokerAddress) -> str | None:
-    """Open an MQTT session; return why that fails and what to do, or None where it does not."""
-    answered = threading.Event()
-    codes: list[Any] = []
-
-    def note(_session: object, _data: object, _flags: object, code: Any, _properties: object) -> None:
-        codes.append(code)
-        answered.set()
-
-    try:
-        asking = session.new_session(address, "optiprov-doctor-" + new_id())
-        asking.on_connect = note
-        asking.connect_timeout = _CONNECT_TIMEOUT_S
-        asking.connect(address.host, address.port)
-    except UrlError as error:
-        return f"cannot be asked: {error}"
-    except OSError:
-        return f"does not answer ({session.why_no_connection()}): start `optiprov serve`, or unset it"
-    asking.loop_start()
-    answered.wait(_CONNECT_TIMEOUT_S)
-    asking.disconnect()
-    asking.loop_stop()
-    if not codes:
-        return f"gives no answer of an MQTT broker: {session.NO_ANSWER}. Or is the port wrong?"
-    return f"refuses the session: {codes[0]}. Give user and password" if codes[0].is_failure else None
+    reason = why_nothing_is_stored(address, settings.topic)
+    if reason is None:
+        return Finding("ok", "broker", f"{address.url} answers, and a service acknowledges")
+    return Finding("missing", "broker", f"{address.url} {reason}")
 
 
 def _spools(settings: Settings) -> Iterator[Finding]:

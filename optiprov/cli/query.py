@@ -7,7 +7,8 @@ import click
 from optiprov.cli.tables import FORMATS, print_result, tell_what_is_missing
 from optiprov.errors import QueryError
 from optiprov.store.conditions import OPERATORS, read_condition
-from optiprov.store.query import AGGREGATES, FIELDS
+from optiprov.store.fields import FIELDS
+from optiprov.store.query import AGGREGATES
 
 _DIRECTIONS = {"asc": "ascending", "desc": "descending"}
 _FIELD_LINES = "\n".join(f"  {group:6} {', '.join(names)}" for group, names in FIELDS.items())
@@ -39,7 +40,9 @@ Examples:
 @click.command(epilog=_EPILOG)
 @click.option("--store", metavar="URL", envvar="OPTIPROV_STORE", help="A store or a running service.")
 @click.option(
-    "--select", metavar="FIELD,...", help="Fields to show; by default all that tasks used and generated."
+    "--select",
+    metavar="FIELD,...",
+    help="Fields to show; by default what the tasks used and generated, as far as a row has a value.",
 )
 @click.option(
     "--where",
@@ -76,8 +79,7 @@ def command(
     order = [_sort(text) for text in sort]
     condition = {"$and": [read_condition(text) for text in where]} if where else None
     provenance = connect(store)
-    frame = provenance.query(shown or None, condition, aggregation or None, order or None, limit)
-    print_result(frame, form)
+    print_result(provenance.answer(shown or None, condition, aggregation or None, order or None, limit), form)
     tell_what_is_missing(provenance, store)
 
 

@@ -6,8 +6,12 @@ import logging
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from optiprov.serve.credentials import Certificate
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -63,6 +67,8 @@ Examples:
     "--broker-cert", type=_FILE, metavar="FILE", help="The embedded broker speaks TLS with this PEM file."
 )
 @click.option("--broker-key", type=_FILE, metavar="FILE", help="The private key of --broker-cert.")
+@click.option("--http-cert", type=_FILE, metavar="FILE", help="HTTP speaks TLS with this PEM file.")
+@click.option("--http-key", type=_FILE, metavar="FILE", help="The private key of --http-cert.")
 @click.option(
     "--token-file",
     type=_FILE,
@@ -85,6 +91,8 @@ def command(
     broker_users: Path | None,
     broker_cert: Path | None,
     broker_key: Path | None,
+    http_cert: Path | None,
+    http_key: Path | None,
     token_file: Path | None,
     parallelism: int,
 ) -> None:
@@ -96,16 +104,15 @@ def command(
     Beyond this machine (--host) it listens only with credentials: users for the embedded broker, and a token
     for HTTP. Clients give them in OPTIPROV_BROKER_USER, OPTIPROV_BROKER_PASSWORD and OPTIPROV_TOKEN. An
     address mqtts://host?ca=FILE, or OPTIPROV_BROKER_CA, checks the broker's certificate; a path in the
-    address is a prefix of the topics, so that several stores share a broker.
+    address is a prefix of the topics, so that several stores share a broker. With --http-cert, who asks
+    writes https://host:port?ca=FILE, or sets OPTIPROV_HTTP_CA.
     """
     from optiprov.serve import Service
-    from optiprov.serve.credentials import Certificate, read_token, read_users
+    from optiprov.serve.credentials import read_token, read_users
     from optiprov.store import StoreUrl
 
     signal.signal(signal.SIGTERM, _stop_starting)  # until it serves, and stops in good order
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if (broker_cert is None) != (broker_key is None):
-        raise click.UsageError("--broker-cert and --broker-key belong together: give both.")
     Service(
         StoreUrl.parse(store),
         broker=broker,
@@ -113,7 +120,8 @@ def command(
         mqtt_port=mqtt_port,
         http_port=http_port,
         users=read_users(broker_users) if broker_users else None,
-        certificate=Certificate(broker_cert, broker_key) if broker_cert and broker_key else None,
+        certificate=_certificate("broker", broker_cert, broker_key),
+        http_certificate=_certificate("http", http_cert, http_key),
         token=read_token(token_file),
         lanes=parallelism,
     ).run()
@@ -122,3 +130,11 @@ def command(
 def _stop_starting(*_: object) -> None:
     """End a service that is not ready yet; what it has made so far is taken away on the way out."""
     sys.exit()
+
+
+def _certificate(side: str, chain: Path | None, key: Path | None) -> Certificate | None:
+    from optiprov.serve.credentials import Certificate
+
+    if (chain is None) != (key is None):
+        raise click.UsageError(f"--{side}-cert and --{side}-key belong together: give both.")
+    return Certificate(chain, key) if chain and key else None

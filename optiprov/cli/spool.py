@@ -8,8 +8,11 @@ import click
 
 from optiprov.capture import bounds, leftover
 from optiprov.capture.settings import Settings
-from optiprov.errors import ServiceUnavailable, UrlError
+from optiprov.cli.broker_check import why_nothing_is_stored
+from optiprov.errors import InputError, ServiceUnavailable, UrlError
 from optiprov.wire import BrokerAddress
+
+_FILES_OF_A_CLIENT = ("client.json", "state", "lock")
 
 
 @click.group(
@@ -32,9 +35,12 @@ def command() -> None:
 @command.command(epilog="\b\nExample:\n  optiprov spool status")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path), required=False)
 def status(directory: Path | None) -> None:
-    """List the clients whose provenance in DIRECTORY is not stored yet."""
+    """List the clients whose provenance in DIRECTORY is not stored yet.
+
+    Where a broker is set in the environment, it is asked whether a service stores what is sent there.
+    """
     settings = Settings.from_environment()
-    place = directory or settings.spool
+    place = _place(directory, settings)
     waiting = leftover.waiting_clients(place)
     for one in waiting:
         owner = "running" if one.is_alive else "ended"
@@ -50,6 +56,10 @@ def status(directory: Path | None) -> None:
         click.echo(
             f"The oldest waits since {max(ages):.1f} days; after {limit:g} days it is removed and counted."
         )
+    if waiting and settings.broker is not None:
+        reason = why_nothing_is_stored(settings.broker, settings.topic)
+        if reason is not None:
+            click.echo(f"None of it is on its way: the broker {settings.broker.url} {reason}.")
 
 
 @command.command(epilog="\b\nExample:\n  optiprov spool send --broker 127.0.0.1:1883")
@@ -66,17 +76,41 @@ def send(directory: Path | None, broker: str | None, timeout_s: float) -> None:
     address = BrokerAddress.parse(broker) if broker else settings.broker
     if address is None:
         raise UrlError("Send where to? Give --broker URL, or set PROVLIGHT_SERVER_URL.")
-    place = directory or settings.spool
+    place = _place(directory, settings)
     ended = [one for one in leftover.waiting_clients(place) if not one.is_alive]
     unsent = leftover.send_leftovers(place, address, timeout_s=timeout_s)
     bounds.expire_spools(place, settings.spool_max_age_s)
     sent = [one for one in ended if one.client not in unsent]
     click.echo(f"{sum(one.records for one in sent)} records of {len(sent)} clients sent to {address.url}.")
     if unsent:
-        raise ServiceUnavailable(
-            f"{len(unsent)} clients' provenance is not stored: no service answers at {address.url}. "
-            f"It stays in {place}."
+        why = why_nothing_is_stored(address, settings.topic)
+        reason = (
+            f"the broker {address.url} {why}" if why else f"it took longer than {timeout_s:g} s (--timeout)"
         )
+        raise ServiceUnavailable(
+            f"{len(unsent)} clients' provenance is not stored: {reason}. It stays in {place}."
+        )
+
+
+def _place(directory: Path | None, settings: Settings) -> Path:
+    """Return the spool directory that is meant; one that was named has to be one.
+
+    That of the environment need not exist yet: nothing was emitted then.
+
+    Raises:
+        InputError: it does not exist, or is something else.
+    """
+    if directory is None:
+        return settings.spool
+    what = "Give a directory that holds spools, such as OPTIPROV_SPOOL names or a copy of it."
+    if not directory.is_dir():
+        raise InputError(f"{directory}: there is no such directory. {what}")
+    if any((directory / name).exists() for name in _FILES_OF_A_CLIENT):
+        raise InputError(f"{directory}: it is the spool of one client. Give {directory.absolute().parent}.")
+    is_used = any(any(directory.glob(f"*/{name}")) for name in (*_FILES_OF_A_CLIENT, "*.seg"))
+    if not is_used and any(directory.iterdir()):
+        raise InputError(f"{directory}: it holds no spools, but something else. {what}")
+    return directory
 
 
 def _megabytes(size_bytes: int) -> int:

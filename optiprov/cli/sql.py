@@ -9,7 +9,7 @@ import click
 from optiprov.cli.tables import FORMATS, print_result, tell_what_is_missing
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
     from optiprov.store import Provenance
 
@@ -44,17 +44,17 @@ def command(text: str | None, store: str | None, form: str, *, tables: bool) -> 
     if tables == (text is not None):
         raise click.UsageError("Give one SELECT, or --tables.")
     provenance = connect(store)
-    print_result(provenance.sql(text) if text is not None else _tables(provenance), form)
+    print_result(provenance.fetch(text) if text is not None else _tables(provenance), form)
     tell_what_is_missing(provenance, store)
 
 
-def _tables(provenance: Provenance) -> pd.DataFrame:
+def _tables(provenance: Provenance) -> pa.Table:
     """List the datasets' views with their columns, then the tables and views of `prov` that users need."""
-    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    found = provenance.sql(_COLUMNS)
-    views = found[found["schema"] != "prov"]
-    ours = found[(found["schema"] == "prov") & found["view"].isin(_SHOWN_TABLES)]
-    ours = ours.assign(place=ours["view"].map(_SHOWN_TABLES.index)).sort_values("place", kind="stable")
-    shown: pd.DataFrame = pd.concat([views, ours.drop(columns="place")], ignore_index=True)
-    return shown
+    found = provenance.fetch(_COLUMNS)
+    is_ours = pc.equal(found["schema"], "prov")
+    ours = found.filter(is_ours)
+    parts = [ours.filter(pc.equal(ours["view"], view)) for view in _SHOWN_TABLES]
+    return pa.concat_tables([found.filter(pc.invert(is_ours)), *parts])

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 def print_summary(result: StudyResult) -> None:
     """Print the best configuration, the answers to the study's questions, its files, and commands to try."""
+    import pyarrow as pa
+
     program = _program()
     if result.best is not None:
         config = ", ".join(f"{name}={value}" for name, value in result.best.config.items())
@@ -26,7 +28,7 @@ def print_summary(result: StudyResult) -> None:
         )
     for answer in result.answers:
         click.echo(f"\n{answer.question}\n  $ {program}{answer.command.removeprefix('optiprov')}\n")
-        print_table(answer.table)
+        print_table(pa.Table.from_pandas(answer.table, preserve_index=False))
     _print_files(result)
     store = f"--store {shlex.quote(result.store_name)}"
     click.echo("\nNext, try:")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,10 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from optiprov.cli.cells import cell_text, csv_line
+from optiprov.store.plain_values import json_value
 from optiprov.store.url import without_password
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from optiprov.store import Provenance
 
@@ -24,30 +29,34 @@ WIDTH = 200
 """How wide a table may be where there is no terminal."""
 _MAX_ROWS = 200
 _MAX_RECORDS = 20
-_ABSENT = "-"
 _UNLIMITED = 1_000_000
-_EXACT_BELOW = 2**53
+_ROWS_AT_ONCE = 10_000
 
 
-def print_result(frame: pd.DataFrame, form: str) -> None:
-    """Print a result in one of FORMATS."""
+def print_result(rows: pa.Table, form: str) -> None:
+    """Print a result in one of FORMATS.
+
+    No value (NULL) is `-` in a table, nothing in CSV, null in JSON; NaN is NaN, in JSON the text "NaN".
+    """
     if form == "csv":
-        click.echo(frame.to_csv(index=False), nl=False)
+        click.echo(csv_line(rows.column_names))
+        for lines in _batched(map(csv_line, _rows(rows))):
+            click.echo("\n".join(lines))  # at once: echo flushes
     elif form == "json":
-        click.echo(json.dumps(json.loads(frame.to_json(orient="table", index=False, date_unit="us"))["data"]))
+        names = _told_apart(rows.column_names)
+        named = [dict(zip(names, map(json_value, row), strict=True)) for row in _rows(rows)]
+        click.echo(json.dumps(named))
     else:
-        print_table(frame)
+        print_table(rows)
 
 
-def print_table(frame: pd.DataFrame) -> None:
+def print_table(rows: pa.Table) -> None:
     """Print a result for people: a table where it fits, otherwise one record below another.
 
     Nothing is broken across lines. Columns without a value are left out, and a long result is cut, which the
     last lines say; a record below another shows the values that it has.
     """
-    shown = frame.dropna(axis="columns", how="all") if len(frame) else frame
-    if shown.columns.empty:
-        shown = frame
+    shown = _with_values(rows)
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     table = _table(shown)
     needed = table.__rich_measure__(console, console.options.update(max_width=_UNLIMITED)).maximum
@@ -57,12 +66,12 @@ def print_table(frame: pd.DataFrame) -> None:
     else:
         _print_records(shown)
         most = _MAX_RECORDS
-    rows = len(frame)
-    if rows > most:
-        click.echo(f"({most} of {rows} rows; --format csv prints all of them)")
+    count = len(rows)
+    if count > most:
+        click.echo(f"({most} of {count} rows; --format csv prints all of them)")
     else:
-        click.echo(f"({rows} row{'' if rows == 1 else 's'})")
-    left_out = [str(name) for name in frame.columns if name not in shown.columns]
+        click.echo(f"({count} row{'' if count == 1 else 's'})")
+    left_out = [name for name in rows.column_names if name not in shown.column_names]
     if left_out:
         click.echo(f"Left out, since no row has a value: {', '.join(left_out)}.")
 
@@ -86,41 +95,59 @@ def tell_what_is_missing(provenance: Provenance, store: str | None) -> None:
         )
 
 
-def _table(frame: pd.DataFrame) -> Table:
+def _told_apart(names: list[str]) -> list[str]:
+    """Number the names that come again: an object of JSON has each once."""
+    told: list[str] = []
+    for name in names:
+        number = 1
+        while (numbered := name if number == 1 else f"{name}_{number}") in told:
+            number += 1
+        told.append(numbered)
+    return told
+
+
+def _with_values(rows: pa.Table) -> pa.Table:
+    """Return the columns that have a value in some row; all of them where none has."""
+    kept = [place for place, column in enumerate(rows.columns) if column.null_count < len(rows)]
+    return rows.select(kept) if kept else rows
+
+
+def _table(rows: pa.Table) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
-        heading = Text(str(name).replace(".", ".\n", 1))  # a field's group above its name: narrower columns
-        table.add_column(heading, justify="right" if dtype.kind in "iuf" else "left", no_wrap=True)
-    for row in _rows(frame, _MAX_ROWS):
-        table.add_row(*(Text(_on_one_line(_cell(value))) for value in row))
+    for column in rows.schema:
+        heading = Text(column.name.replace(".", ".\n", 1))  # a field's group above its name: narrower columns
+        table.add_column(heading, justify="right" if _is_number(column.type) else "left", no_wrap=True)
+    for row in _rows(rows, _MAX_ROWS):
+        table.add_row(*(Text(_on_one_line(cell_text(value))) for value in row))
     return table
 
 
-def _print_records(frame: pd.DataFrame) -> None:
-    for row in _rows(frame, _MAX_RECORDS):
-        for name, cell in zip(frame.columns, map(_cell, row), strict=True):
-            if cell == _ABSENT:
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _print_records(rows: pa.Table) -> None:
+    for row in _rows(rows, _MAX_RECORDS):
+        for name, value in zip(rows.column_names, row, strict=True):
+            if value is None:
                 continue
-            lines = cell.splitlines() or [""]
+            lines = cell_text(value).splitlines() or [""]
             for start, line in zip([f"{name}: ", *["    "] * (len(lines) - 1)], lines, strict=True):
                 click.echo(start + _on_one_line(line))
         click.echo()
 
 
-def _rows(frame: pd.DataFrame, most: int) -> list[list[Any]]:
-    rows: list[list[Any]] = frame.head(most).astype(object).to_numpy().tolist()
-    return rows
+def _rows(rows: pa.Table, most: int | None = None) -> Iterator[tuple[Any, ...]]:
+    """Yield rows as Python has them, some thousands at a time."""
+    for batch in rows.slice(0, most).to_batches(max_chunksize=_ROWS_AT_ONCE):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-def _cell(value: Any) -> str:
-    import pandas as pd
-
-    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
-        return _ABSENT
-    if isinstance(value, float):
-        is_whole = value.is_integer() and abs(value) < _EXACT_BELOW
-        return str(int(value)) if is_whole else f"{value:.6g}"  # pandas makes floats of integers beside NULLs
-    return str(value)
+def _batched(lines: Iterator[str]) -> Iterator[list[str]]:
+    while some := list(islice(lines, _ROWS_AT_ONCE)):
+        yield some
 
 
 def _on_one_line(text: str) -> str:

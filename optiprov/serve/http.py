@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
@@ -17,6 +16,7 @@ from pydantic import BaseModel, Field
 import optiprov
 from optiprov.errors import QueryError, StoreError
 from optiprov.serve.commits import Commits
+from optiprov.store.plain_values import json_value
 from optiprov.store.provenance import Provenance
 
 _ARROW = "application/vnd.apache.arrow.stream"
@@ -94,8 +94,9 @@ def make_app(provenance: Provenance, commits: Commits, health: Callable[[], dict
     @app.post("/query")
     def post_query(body: QueryBody, accept: Annotated[str, Header()] = "") -> Response:
         """Query tasks by what they used and generated."""
-        compiled = provenance.compile(body.projection, body.filter, body.aggregation, body.sort, body.limit)
-        return _answer(provenance.fetch(compiled.sql, compiled.parameters), accept)
+        return _answer(
+            provenance.answer(body.projection, body.filter, body.aggregation, body.sort, body.limit), accept
+        )
 
     @app.post("/barrier")
     async def post_barrier(body: BarrierBody) -> dict[str, Any]:
@@ -124,11 +125,5 @@ def _answer(table: pa.Table, accept: str) -> Response:
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
         return Response(sink.getvalue(), media_type=_ARROW)
-    rows = [[_json(value) for value in row.values()] for row in table.to_pylist()]
-    return JSONResponse({"columns": table.column_names, "rows": rows})
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None  # JSON has no NaN and no infinities
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+    columns = [map(json_value, column.to_pylist()) for column in table.columns]  # two may have one name
+    return JSONResponse({"columns": table.column_names, "rows": list(zip(*columns, strict=True))})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optiprov.errors import WireError
 from optiprov.records import new_id
 from optiprov.serve.intake import Unreadable
-from optiprov.wire import decode_batch, lane_filters
+from optiprov.wire import client_of, decode_batch, lane_filters
 from optiprov.wire.session import NO_ANSWER, acknowledge_at_once, new_session, start, why_no_connection
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
     from optiprov.serve.intake import Intake
-    from optiprov.wire import BrokerAddress
+    from optiprov.wire import BrokerAddress, Header
 
 _log = logging.getLogger(__name__)
 
@@ -128,6 +128,21 @@ class Lane:
         acknowledge_at_once(session)
         payload = bytes(message.payload)
         try:
-            self._intake.put(decode_batch(payload))
+            batch = decode_batch(payload)
+            check_client(batch.header, message.topic)
+            self._intake.put(batch)
         except WireError as error:
             self._intake.put(Unreadable(payload, str(error)))
+
+
+def check_client(header: Header, topic: str) -> None:
+    """See to it that a batch is of the client that its topic names.
+
+    A broker may say who publishes to which topics, but not what a batch says.
+
+    Raises:
+        WireError: it is of another one.
+    """
+    named = client_of(topic)
+    if named != header.client:
+        raise WireError(f"the batch says that it is of the client {header.client}, its topic names {named!r}")

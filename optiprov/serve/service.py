@@ -78,10 +78,12 @@ class Service:
         users: who may connect to the embedded broker; anybody where there are none.
         certificate: makes the embedded broker speak TLS.
         token: what HTTP asks for; nothing where it is None.
+        http_certificate: makes HTTP speak TLS.
         lanes: how many connections to the broker receive and decode, 1 to 16.
 
     Raises:
         CredentialsError: the host is reached from other machines, and credentials are missing.
+        NoStoreError: the file is something else than a store.
         StoreError: the store cannot be opened, for instance since another service owns it.
         WorkError: a port is taken, or the broker does not answer.
     """
@@ -97,6 +99,7 @@ class Service:
         users: list[BrokerUser] | None = None,
         certificate: Certificate | None = None,
         token: str | None = None,
+        http_certificate: Certificate | None = None,
         lanes: int = 1,
     ) -> None:
         is_embedded = broker == "embedded"
@@ -105,9 +108,11 @@ class Service:
                 "Users and certificates are for --broker embedded; another broker has its own."
             )
         check_exposure(host, has_users=bool(users) or not is_embedded, has_token=token is not None)
-        if certificate is not None:
-            check_certificate(certificate)
+        for one in (certificate, http_certificate):
+            if one is not None:
+                check_certificate(one)
         self._token = token
+        self._http_certificate = http_certificate
         self._started = time.monotonic()
         self._embedded: EmbeddedBroker | None = None
         self._stopped = threading.Event()
@@ -127,12 +132,12 @@ class Service:
             self._ingest = Ingest(self._store, address, self._commits, lanes=lanes, tls_context=context)
             shown = f"[{host}]" if ":" in host else host
             self.addresses = {
-                "http": f"http://{shown}:{self._socket.getsockname()[1]}",
+                "http": f"{'https' if http_certificate else 'http'}://{shown}:{self._socket.getsockname()[1]}",
                 "mqtt": address.url,
                 "store": claim.url,
                 "pid": os.getpid(),
             }
-            claim.announce(self.addresses)
+            claim.announce(self._announced())
             opened.callback(claim.withdraw)
             self._ingest.start()
             opened.callback(self._ingest.stop)
@@ -149,7 +154,13 @@ class Service:
         if self._token is not None:
             app = BearerToken(app, self._token)
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=_SHUTDOWN_S, ws="none"
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=_SHUTDOWN_S,
+            ws="none",
+            ssl_certfile=self._http_certificate and self._http_certificate.chain,
+            ssl_keyfile=self._http_certificate and self._http_certificate.key,
         )
         server = _Server(config, self._answer_open_requests)
         server.listen_to_signals()
@@ -164,6 +175,12 @@ class Service:
             self._opened.close()
         if self._ingest.has_failed:
             raise WorkError("The service has ended: nothing more can be stored. Its log says why.")
+
+    def _announced(self) -> dict[str, Any]:
+        """Return the addresses, with the certificate that those who see the store may trust."""
+        if self._http_certificate is None:
+            return self.addresses
+        return {**self.addresses, "certificate": self._http_certificate.chain.read_text(encoding="utf-8")}
 
     def _answer_open_requests(self) -> None:
         self._commits.close()

@@ -14,6 +14,7 @@ class DatasetAttribute:
     """Where the values of an attribute are.
 
     Attributes:
+        dataflow: of its dataset.
         dataset: name of its dataset.
         dataset_key: of its dataset, whose table is `dataset.d<key>`.
         name: its own.
@@ -23,6 +24,7 @@ class DatasetAttribute:
         direct_sides: those of the sides on which the dataset's table itself has the task of each item.
     """
 
+    dataflow: str
     dataset: str
     dataset_key: int
     name: str
@@ -59,12 +61,12 @@ class ItemSource:
 
 def read_attributes(fetch: Fetch) -> list[DatasetAttribute]:
     """Read from the store which attributes its datasets have, and which side of tasks they are on."""
-    names: dict[int, str] = {}
+    names: dict[int, tuple[str, str]] = {}
     uses: dict[int, set[tuple[str, bool]]] = {}
     found: list[tuple[int, str, int, str]] = []
     for part, key, position, name, kind in fetch(_ATTRIBUTES, ()):
         if part == "dataset":
-            names[key] = name
+            names[key] = (kind, name)
         elif part == "use":
             uses.setdefault(key, set()).add((name, position == 1))
         else:
@@ -72,14 +74,14 @@ def read_attributes(fetch: Fetch) -> list[DatasetAttribute]:
     sides = {key: frozenset(role for role, _ in uses.get(key, ())) for key in names}
     direct = {key: _direct_sides(uses.get(key, set())) for key in names}
     return [
-        DatasetAttribute(names[key], key, name, f"a{position}", kind, sides[key], direct[key])
+        DatasetAttribute(*names[key], key, name, f"a{position}", kind, sides[key], direct[key])
         for key, name, position, kind in sorted(found, key=lambda one: (one[0], one[2]))
     ]
 
 
 # One query in place of three, or of joins: what it costs is the engine's planning.
 _ATTRIBUTES = """
-    SELECT 'dataset' AS part, dataset_key, 0 AS position, dataset AS name, '' AS kind FROM prov.dataset
+    SELECT 'dataset' AS part, dataset_key, 0 AS position, dataset AS name, dataflow AS kind FROM prov.dataset
     UNION ALL
     SELECT 'use', dataset_key, CASE WHEN is_reference THEN 1 ELSE 0 END, role, '' FROM prov.dataset_use
     UNION ALL

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Kind = Literal["integer", "double", "boolean", "text", "timestamp", "json"]
 """The types a column has, whatever the engine calls them. Timestamps are UTC, json is text."""
@@ -43,6 +43,15 @@ class Backend(ABC):
     @abstractmethod
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append rows to a table in bulk, by the names of its columns; its name is quoted already."""
+
+    @abstractmethod
+    def insert_from(
+        self, table: str, sql: str, parameters: Sequence[Any], change: Callable[[pa.Table], pa.Table]
+    ) -> None:
+        """Append what a function makes of the rows of a query, which runs in the current transaction.
+
+        Where the transaction is done again, so is this: the function may be called more than once.
+        """
 
     @abstractmethod
     def fetch(self, sql: str, parameters: Sequence[Any] = (), *, timeout_s: float | None = None) -> pa.Table:

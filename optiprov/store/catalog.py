@@ -239,7 +239,8 @@ class Catalog:
         schema = _schema(dataset.dataflow)
         beside = [one for one in self._alike(dataset.name) if _schema(one.dataflow).lower() == schema.lower()]
         own = f"{quote_name(schema)}.{quote_name(_view_name(dataset, beside))}"
-        return own, quote_name(dataset.name)
+        # Qualified: where there is no such view, DROP VIEW would go on to look for a table of ours in prov.
+        return own, f"main.{quote_name(dataset.name)}"
 
 
 def _schema(dataflow: str) -> str:

@@ -33,12 +33,13 @@ def connect(url: str | os.PathLike[str] | None = None) -> Provenance:
 
     Args:
         url: `duckdb:///path`, a path, `monetdb://user:password@host:port/database`, or a service's
-            `http://host:port`; by default OPTIPROV_STORE. A directory with a `provenance.duckdb`, such as a
-            study's, stands for that file.
+            `http://host:port` or `https://host:port?ca=/path`; by default OPTIPROV_STORE. A directory with a
+            `provenance.duckdb`, such as a study's, stands for that file.
 
     Raises:
         UrlError: there is no address, it cannot be understood, or it is a directory without a store.
-        StoreError: there is no such file, or no such database.
+        NoStoreError: there is no such file, or no provenance in the database.
+        StoreError: no MonetDB answers, or it does not let us in.
     """
     text = os.fspath(url) if url is not None else os.environ.get(ENVIRONMENT_VARIABLE, "")
     if not text:
@@ -52,9 +53,9 @@ def connect(url: str | os.PathLike[str] | None = None) -> Provenance:
         return MonetDBProvenance(parsed.monetdb)
     path = store_file(parsed.path)
     if not path.exists():
-        raise StoreError(
-            f"{path}: there is no such store. Run an optimization or `optiprov serve` to make one."
-        )
+        from optiprov.store.opening import no_such_store
+
+        raise no_such_store(path)
     return FileProvenance(path)
 
 
@@ -96,7 +97,8 @@ class MonetDBProvenance(Provenance):
         address: the database.
 
     Raises:
-        StoreError: no server answers, it does not let us in, or it holds no provenance.
+        NoStoreError: it holds no provenance.
+        StoreError: no server answers, or it does not let us in.
     """
 
     def __init__(self, address: MonetDBAddress) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from optiprov.records import now_us
 from optiprov.store.backend import ARROW_TYPES, to_arrow
 from optiprov.store.columns import Unfit, fixed_columns, item_rows, typed_values
+from optiprov.store.rejection import values_text
 from optiprov.store.rows import timestamp
 from optiprov.store.specifying import lay_out_row
 from optiprov.store.values import clean_text, convert, kind_of, widen
@@ -149,6 +150,6 @@ def _fit(dataset: Dataset, kinds: dict[str, Kind | None]) -> bool:
 
 
 def _mistyped(row: DatasetRow, dataset: Dataset, attribute: str, value: Any, reason: str) -> tuple[Any, ...]:
-    where = f"{dataset.name}.{attribute} of a task of {row.transformation} in run {row.run_id}: {reason}"
-    client, sequence = row.source
-    return (client, sequence, clean_text(where), clean_text(repr(value)), timestamp(now_us()))
+    whose = f"task {row.task_id} of {row.transformation} in run {row.run_id}"
+    where = f"{dataset.name}.{attribute} of {whose}: {reason}"
+    return (*row.source, clean_text(where), values_text(row, {attribute: value}), timestamp(now_us()))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import re
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -14,10 +11,10 @@ import duckdb
 
 from optiprov.errors import QueryError, StoreError
 from optiprov.store.backend import Backend, Kind, quote_name
-from optiprov.store.url import service_file
+from optiprov.store.opening import check_file, not_opened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -48,7 +45,8 @@ class DuckDBBackend(Backend):
         read_only: open it to read only, beside other such readers.
 
     Raises:
-        StoreError: the file is absent, owned by another process, or no DuckDB file.
+        NoStoreError: the file is absent, or no DuckDB file with provenance.
+        StoreError: it is owned by another process, or cannot be read or written.
     """
 
     faults = (
@@ -61,15 +59,12 @@ class DuckDBBackend(Backend):
     )
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        if read_only and not path.exists():
-            raise StoreError(
-                f"{path}: there is no such store. Run an optimization or `optiprov serve` to make one."
-            )
-        self._connection = duckdb.connect(":memory:")
+        check_file(path, read_only=read_only)
+        self._connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": False})
         self._cursors: set[duckdb.DuckDBPyConnection] = set()
         self._cursors_change = threading.Condition()
         self._is_closing = False
-        mode = " (READ_ONLY)" if read_only else ""
+        mode = " (TYPE duckdb, READ_ONLY)" if read_only else " (TYPE duckdb)"
         name = str(path).replace("'", "''")
         try:
             self._connection.execute(f"ATTACH '{name}' AS {_ATTACHED}{mode}")
@@ -78,12 +73,11 @@ class DuckDBBackend(Backend):
             self._connection.execute(_SEARCH_PATH)
         except duckdb.Error as error:
             self._connection.close()
-            raise StoreError(f"{path}: {_why_not_opened(path, error)}") from error
+            raise not_opened(path, error) from error
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute(f"SET checkpoint_threshold = '{_CHECKPOINT}'")
         self._connection.execute("SET python_enable_replacements = false")  # no variables of ours as tables
         self._connection.execute("SET allow_community_extensions = false")
-        self._connection.execute("SET autoinstall_known_extensions = false")
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
 
@@ -99,6 +93,12 @@ class DuckDBBackend(Backend):
             self._connection.execute(f"INSERT INTO {table} ({names}) SELECT * FROM _rows")
         finally:
             self._connection.unregister("_rows")
+
+    def insert_from(
+        self, table: str, sql: str, parameters: Sequence[Any], change: Callable[[pa.Table], pa.Table]
+    ) -> None:
+        """Append what a function makes of the rows of a query."""
+        self.insert(table, change(self._connection.execute(sql, list(parameters)).to_arrow_table()))
 
     def fetch(self, sql: str, parameters: Sequence[Any] = (), *, timeout_s: float | None = None) -> pa.Table:
         """Run one query in a read-only transaction of its own."""
@@ -195,43 +195,3 @@ def _single_query(sql: str) -> duckdb.Statement:
 # It says that `cursor.sql(...)` spares a copy of the rows; but that plans a query twice, which takes longer.
 warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning)
 _QUERIES = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-
-
-_OWNER = re.compile(r"Conflicting lock is held in (.*?) ?\(PID (\d+)\)", re.DOTALL)
-
-
-def _why_not_opened(path: Path, error: duckdb.Error) -> str:
-    owner = _OWNER.search(str(error))
-    if owner is not None:
-        return _who_owns(path, owner[1], int(owner[2]))
-    return f"the store cannot be opened: {_what_it_is(path, error)}"
-
-
-def _who_owns(path: Path, program: str, pid: int) -> str:
-    try:
-        addresses = json.loads(service_file(path).read_text(encoding="utf-8"))
-        is_service, address = addresses["pid"] == pid, addresses["http"]
-    except (OSError, ValueError, KeyError, TypeError):
-        is_service, address = False, ""
-    if is_service:
-        return f"the service {address} owns it (pid {pid}). Use --store {address}, or stop it."
-    return (
-        f"another process owns the store: {program} (PID {pid}), and it is no service that can be asked."
-        " Wait until it ends, or stop it first."
-    )
-
-
-def _what_it_is(path: Path, error: duckdb.Error) -> str:
-    if path.is_dir():
-        return f"it is a directory. Give a file, such as {path / 'provenance.duckdb'}"
-    if not path.parent.is_dir():
-        return f"there is no directory {path.parent}."
-    if path.exists() and not os.access(path, os.R_OK):
-        return "this user may not read it."
-    if not os.access(path if path.exists() else path.parent, os.W_OK) and "Permission" in str(error):
-        return "this user may not write it."
-    if "not a valid DuckDB" in str(error):
-        return "it is no DuckDB file."
-    if isinstance(error, duckdb.CatalogException):
-        return "it is a DuckDB file without provenance."
-    return str(error).splitlines()[0]

@@ -37,6 +37,7 @@ class Provenance(ABC):
 
         Raises:
             QueryError: the statement is not a single query, or the engine refuses it.
+            NoStoreError: the file is no store.
             StoreError: the store cannot be opened.
             ServiceUnavailable: the service does not answer.
         """
@@ -64,7 +65,10 @@ class Provenance(ABC):
         """Query tasks by what they used and generated.
 
         Args:
-            projection: fields to show, such as `used.kernel_size`, `generated.accuracy`, `task.status`.
+            projection: fields to show, such as `used.kernel_size`, `generated.accuracy`, `task.status`; by
+                default trial_id, task_id, transformation, status, and of what the tasks used and generated,
+                in the order of the datasets, the attributes of which a row has a value or that the filter or
+                the sort names.
             filter: conditions, such as `{"generated.accuracy": {"$gt": 0.9}}`.
             aggregation: pairs of function and field, such as `("max", "generated.accuracy")`; fields that are
                 shown and not aggregated are the groups.
@@ -74,8 +78,19 @@ class Provenance(ABC):
         Raises:
             QueryError: an unknown field or operator; the message lists what there is.
         """
+        return to_frame(self.answer(projection, filter, aggregation, sort, limit))
+
+    def answer(
+        self,
+        projection: Sequence[str] | None = None,
+        filter: Filter | None = None,
+        aggregation: Sequence[tuple[str, str]] | None = None,
+        sort: Sequence[tuple[str, str]] | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        """Return what `query` returns as an Arrow table, which tells NaN from no value."""
         compiled = self.compile(projection, filter, aggregation, sort, limit)
-        return self.sql(compiled.sql, compiled.parameters)
+        return compiled.shown(self.fetch(compiled.sql, compiled.parameters))
 
     def compile(
         self,
@@ -86,11 +101,24 @@ class Provenance(ABC):
         limit: int | None = None,
     ) -> Compiled:
         """Return the SQL that `query` runs for the same arguments."""
-        return Compiler(read_attributes(self._rows)).compile(projection, filter, aggregation, sort, limit)
+        attributes = read_attributes(self._rows)
+        held = None
+        if filter and not projection and not aggregation and len({a.dataflow for a in attributes}) > 1:
+            # Other dataflows' datasets would cost time, and change the types of attributes of the same name.
+            question = Compiler(attributes).compile_held(filter)
+            held = {key for (key,) in self._rows(question.sql, question.parameters)}
+        return Compiler(attributes).compile(projection, filter, aggregation, sort, limit, held=held)
 
     def runs(self) -> pd.DataFrame:
-        """Return all runs, one a row, the oldest first."""
-        return self.sql("SELECT * FROM prov.run ORDER BY started_at, run_id")
+        """Return all runs, one a row, in the order in which the store learnt of their begins.
+
+        The clocks of hosts have no say in it.
+        """
+        return self.sql(
+            "SELECT r.* FROM prov.run r JOIN"
+            " (SELECT run_id, min(arrival) AS arrival FROM prov.run_begin GROUP BY run_id) b"
+            " ON b.run_id = r.run_id ORDER BY b.arrival"
+        )
 
     def tasks(self, run: str) -> pd.DataFrame:
         """Return the tasks of a run, one a row, in the order in which the store learnt of their begins.

@@ -10,59 +10,29 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optiprov.errors import QueryError
 from optiprov.records import Status
 from optiprov.store.attributes import DatasetAttribute, ItemSource
 from optiprov.store.backend import quote_name
 from optiprov.store.conditions import OPERATORS, Literal
+from optiprov.store.fields import ALIASES, ALWAYS_SHOWN, FIELDS, KINDS, hint
 from optiprov.store.narrowing import NARROWED_TASKS, Candidates, Narrowing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Filter = Mapping[str, Any]
 
-_TASK = (
-    "task_id",
-    "transformation",
-    "status",
-    "host",
-    "agent",
-    "started_at",
-    "ended_at",
-    "error",
-    "duration_s",
-)
-_RUN = ("run_id", "dataflow", "status", "agent", "host", "pid", "started_at", "ended_at", "campaign", "study")
-_TRIAL = ("trial_id", "status", "value", "started_at", "ended_at")
-_ALIASES = {
-    "task_id": "task.task_id",
-    "transformation": "task.transformation",
-    "status": "task.status",
-    "started_at": "task.started_at",
-    "ended_at": "task.ended_at",
-    "run_id": "run.run_id",
-    "workflow_id": "run.run_id",
-    "dataflow": "run.dataflow",
-    "campaign_id": "run.campaign",
-    "study": "run.study",
-    "trial_id": "trial.trial_id",
-}
-FIELDS = {"task": _TASK, "run": _RUN, "trial": _TRIAL}
-"""The fields that every store has, by group."""
 _OPERATORS = (*OPERATORS, "$exists", "$not")
 AGGREGATES = {"min": "min", "max": "max", "avg": "avg", "sum": "sum", "count": "count", "std": "stddev_samp"}
+_OF_NUMBERS = ("avg", "sum", "std")
 _DIRECTIONS = {"ascending": "ASC", "descending": "DESC"}
-_KINDS = {
-    **{("task", name): "timestamp" for name in ("started_at", "ended_at")},
-    **{("run", name): "timestamp" for name in ("started_at", "ended_at")},
-    **{("trial", name): "timestamp" for name in ("started_at", "ended_at")},
-    ("task", "duration_s"): "double",
-    ("run", "pid"): "integer",
-    ("trial", "value"): "double",
-}
 _SAID_AT_BEGIN = {"dataflow", "trial_id", "study", "campaign", "agent", "host", "pid", "started_at"}
 _SIDES = ("used", "generated")
 _ARITHMETIC = {"integer", "double", "boolean"}
@@ -71,10 +41,26 @@ _STATUSES = (Status.RUNNING, *Status.ENDS)
 
 @dataclass
 class Compiled:
-    """A query as SQL and its parameters."""
+    """A query as SQL and its parameters.
+
+    Attributes:
+        sql: one SELECT.
+        parameters: for its `?`, in order.
+        optional: columns that are shown only where a row has a value.
+    """
 
     sql: str
     parameters: list[Any] = field(default_factory=list)
+    optional: frozenset[str] = frozenset()
+
+    def shown(self, rows: pa.Table) -> pa.Table:
+        """Return the answer without the optional columns in which no row has a value."""
+        kept = [
+            place
+            for place, name in enumerate(rows.column_names)
+            if name not in self.optional or rows.column(place).null_count < len(rows)
+        ]
+        return rows.select(kept)
 
 
 class Compiler:
@@ -96,15 +82,29 @@ class Compiler:
         aggregation: Sequence[tuple[str, str]] | None,
         sort: Sequence[tuple[str, str]] | None,
         limit: int | None,
+        *,
+        held: Collection[int] | None = None,
     ) -> Compiled:
         """Compile a query.
+
+        Args:
+            projection: fields to show; by default what `ALWAYS_SHOWN` has, and the attributes of which a row
+                has a value or that the filter or the sort names.
+            where: the filter.
+            aggregation: pairs of function and field.
+            sort: pairs of field and direction.
+            limit: the most rows.
+            held: by default, show no attributes but those of these datasets; None for all.
 
         Raises:
             QueryError: an unknown field, operator, aggregate or direction; the message lists what there is.
         """
         pairs = _pairs(aggregation, "an aggregation", "(function, field)")
-        shown = _names(projection) or ([] if pairs else self._default_projection())
-        aggregates = dict(self._aggregate(*pair) for pair in pairs)
+        asked = _names(projection)
+        shown = asked or ([] if pairs else list(ALWAYS_SHOWN))
+        shown_parameters: list[Any] = []
+        sorted_parameters: list[Any] = []
+        aggregates = dict(self._aggregate(*pair, shown_parameters) for pair in pairs)
         aggregated = {pair[1] for pair in pairs}
         groups = [name for name in shown if name not in aggregated] if aggregates else []
         plain = groups if aggregates else shown
@@ -114,9 +114,15 @@ class Compiler:
         condition = self._filter(where or {}, parameters)
         candidates = Narrowing(self._attributes_of, self._compare_column, _cast).candidates(where or {})
         order = [
-            self._sort(name, direction, groups, aggregates)
+            self._sort(name, direction, groups, aggregates, sorted_parameters)
             for name, direction in _pairs(sort, "a sort", "(field, direction)")
         ]
+        optional: dict[str, str] = {}
+        if not asked and not pairs:
+            named = set(self._fields)
+            attributes = dict(self._held_fields(held, named))
+            selected += [f"{sql} AS {quote_name(name)}" for name, sql in attributes.items()]
+            optional = {name: sql for name, sql in attributes.items() if name not in named}
         sql = f"SELECT {', '.join(selected)} FROM {self._from(candidates)} WHERE {condition}"
         if groups:
             sql += " GROUP BY " + ", ".join(self._field(name) for name in groups)
@@ -124,37 +130,67 @@ class Compiler:
             sql += " ORDER BY " + ", ".join(order)
         if limit is not None:
             sql += f" LIMIT {_limit(limit)}"
-        if candidates is None:
-            return Compiled(sql, parameters)
-        return Compiled(candidates.tables + sql, candidates.parameters + parameters)
+        parameters = shown_parameters + parameters + sorted_parameters
+        if candidates is not None:
+            sql, parameters = candidates.tables + sql, candidates.parameters + parameters
+        return Compiled(sql, parameters, frozenset(optional))
 
-    def _default_projection(self) -> list[str]:
-        names = ["trial_id", "task_id", "transformation", "status"]
+    def compile_held(self, where: Filter) -> Compiled:
+        """Compile the question which datasets the tasks that a filter is true of have items of: their keys.
+
+        Raises:
+            QueryError: as for `compile`.
+        """
+        parameters: list[Any] = []
+        condition = self._filter(where, parameters)
+        candidates = Narrowing(self._attributes_of, self._compare_column, _cast).candidates(where)
+        before = Candidates("", []) if candidates is None else candidates
+        tables = "WITH " if candidates is None else before.tables.rstrip() + ", "
+        matching = f"SELECT DISTINCT t.task AS task FROM {self._from(candidates)} WHERE {condition}"
+        edges = " UNION ALL ".join(
+            f"SELECT e.item FROM prov.{side} e WHERE e.task IN (SELECT task FROM matching)" for side in _SIDES
+        )
+        return Compiled(
+            f"{tables}matching AS ({matching})"
+            f" SELECT DISTINCT i.dataset_key FROM ({edges}) h JOIN prov.item i ON i.item = h.item",
+            before.parameters + parameters,
+        )
+
+    def _held_fields(self, held: Collection[int] | None, named: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield fields and columns: the attributes of datasets that are held, and those that are named."""
         for side in _SIDES:
-            names += dict.fromkeys(f"{side}.{a.name}" for a in self._attributes if side in a.sides)
-        return names
+            here = [a for a in self._attributes if side in a.sides]
+            of_held = [a for a in here if held is None or a.dataset_key in held]
+            for name in dict.fromkeys(a.name for a in here):
+                namesakes = [a for a in of_held if a.name == name]
+                if namesakes or f"{side}.{name}" in named:
+                    yield f"{side}.{name}", self._columns(side, namesakes or self._find(side, name))
 
     def _field(self, name: str) -> str:
         if name not in self._fields:
-            self._fields[name] = self._resolve(_ALIASES.get(name, name))
+            self._fields[name] = self._resolve(ALIASES.get(name, name))
         return self._fields[name]
 
     def _resolve(self, name: str) -> str:
         group, _, rest = name.partition(".")
-        if group == "task" and rest in _TASK:
+        if group == "task" and rest in FIELDS["task"]:
             return (
                 "date_diff('microsecond', t.started_at, t.ended_at) / 1e6"
                 if rest == "duration_s"
                 else f"t.{rest}"
             )
-        if group == "run" and rest in _RUN:
+        if group == "run" and rest in FIELDS["run"]:
             return f"r.{rest}"
-        if group == "trial" and rest in _TRIAL:
+        if group == "trial" and rest in FIELDS["trial"]:
             return "r.trial_id" if rest == "trial_id" else f"i.{rest}"
         found = self._find(group, rest)
         if not found:
             raise QueryError(self._unknown(name))
-        columns = [_cast(f"{self._alias(group, a)}.{a.column}", found) for a in found]
+        return self._columns(group, found)
+
+    def _columns(self, side: str, namesakes: Sequence[DatasetAttribute]) -> str:
+        """Return the column of an attribute; of several with one name, the first that has a value."""
+        columns = [_cast(f"{self._alias(side, a)}.{a.column}", namesakes) for a in namesakes]
         return columns[0] if len(columns) == 1 else f"COALESCE({', '.join(columns)})"
 
     def _find(self, side: str, rest: str) -> list[DatasetAttribute]:
@@ -163,7 +199,7 @@ class Compiler:
         return named or [a for a in here if f"{a.dataset}.{a.name}" == rest]
 
     def _attributes_of(self, name: str) -> tuple[str, list[DatasetAttribute]]:
-        side, _, rest = _ALIASES.get(name, name).partition(".")
+        side, _, rest = ALIASES.get(name, name).partition(".")
         return side, self._find(side, rest)
 
     def _alias(self, side: str, attribute: DatasetAttribute) -> str:
@@ -172,10 +208,10 @@ class Compiler:
 
     def _unknown(self, name: str) -> str:
         groups = {side: self._attribute_names(side) for side in _SIDES} | FIELDS
-        hint = _hint(name, groups)
+        suggested = hint(name, groups)
         lines = [f"  {group}: {', '.join(names) or '(none)'}" for group, names in groups.items()]
-        lines.append(f"  for short: {', '.join(_ALIASES)}")
-        return "\n".join([f"unknown field {name!r}.{hint} There are:", *lines])
+        lines.append(f"  for short: {', '.join(ALIASES)}")
+        return "\n".join([f"unknown field {name!r}.{suggested} There are:", *lines])
 
     def _attribute_names(self, side: str) -> tuple[str, ...]:
         """The attributes of a side; those of several datasets also with their dataset."""
@@ -185,9 +221,9 @@ class Compiler:
         return tuple(dict.fromkeys([a.name for a in here] + qualified))
 
     def _kind(self, name: str) -> str | None:
-        group, _, rest = _ALIASES.get(name, name).partition(".")
-        if (group, rest) in _KINDS:
-            return _KINDS[group, rest]
+        group, _, rest = ALIASES.get(name, name).partition(".")
+        if (group, rest) in KINDS:
+            return KINDS[group, rest]
         kinds = {a.kind for a in self._find(group, rest)}
         if not kinds:
             return "text"
@@ -245,23 +281,51 @@ class Compiler:
             return f"{column} IN ({', '.join('?' * len(values))})" if values else "FALSE"
         if operator not in OPERATORS:
             raise QueryError(f"unknown operator {operator!r}; there are {', '.join(_OPERATORS)}")
-        value = value.text if operator == "$like" and isinstance(value, Literal) else self._read(name, value)
+        if operator != "$like":
+            value = self._read(name, value)
         if value is None and operator in ("$eq", "$ne"):
             return f"{column} IS NULL" if operator == "$eq" else f"{column} IS NOT NULL"
-        if operator == "$like" and not isinstance(value, str):
-            raise QueryError(f"$like takes a pattern such as 'adam%', got {value!r}")
+        if operator == "$like":
+            return self._like(name, column, value, parameters)
         self._check_type(name, value)
         if operator in ("$eq", "$ne"):
             self._check_status(name, value)
         parameters.append(value)
-        return f"{column} {'<>' if operator == '$ne' else OPERATORS[operator].upper()} ?"
+        compared = f"{column} {'<>' if operator == '$ne' else OPERATORS[operator].upper()} ?"
+        if operator in ("$gt", "$gte") and self._may_be_nan(name):
+            parameters.append(math.nan)  # to DuckDB it is greater than all others; MonetDB has NULL for it
+            return f"({compared} AND COALESCE({column} <> ?, TRUE))"
+        return compared
+
+    def _like(self, name: str, column: str, pattern: Any, parameters: list[Any]) -> str:
+        pattern = pattern.text if isinstance(pattern, Literal) else pattern
+        if not isinstance(pattern, str):
+            raise QueryError(f"$like takes a pattern such as 'adam%', got {pattern!r}")
+        if self._kind(name) not in ("text", "json"):
+            raise QueryError(f"{name} is {self._kind(name) or 'of several types'}; patterns are for text")
+        parameters.append(pattern)
+        return f"{column} LIKE ?"
+
+    def _may_be_nan(self, name: str) -> bool:
+        side = ALIASES.get(name, name).partition(".")[0]
+        return side in _SIDES and self._kind(name) in ("double", None)
+
+    def _number(self, name: str, parameters: list[Any]) -> str:
+        """Return the column of a field, in which NaN is no value: it is greater than all others to DuckDB."""
+        column = self._field(name)
+        if not self._may_be_nan(name):
+            return column
+        parameters.append(math.nan)
+        return f"NULLIF({column}, ?)"
 
     def _read(self, name: str, value: Any) -> Any:
-        return value.as_kind(self._kind(name)) if isinstance(value, Literal) else value
+        kind = self._kind(name)
+        read = value.as_kind(kind) if isinstance(value, Literal) else value
+        return _time(name, read) if kind == "timestamp" and isinstance(read, str) else read
 
     @staticmethod
     def _check_status(name: str, value: Any) -> None:
-        group, _, rest = _ALIASES.get(name, name).partition(".")
+        group, _, rest = ALIASES.get(name, name).partition(".")
         if group in FIELDS and rest == "status" and value not in _STATUSES:
             close = difflib.get_close_matches(str(value), _STATUSES, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -274,26 +338,40 @@ class Compiler:
             "integer": is_number,
             "double": is_number,
             "boolean": isinstance(value, bool),
-            "timestamp": isinstance(value, (str, datetime.datetime)),
+            "timestamp": isinstance(value, datetime.datetime),
             "text": isinstance(value, str),
             "json": isinstance(value, str),
         }
         if not fits.get(kind or "", isinstance(value, (str, int, float, datetime.datetime))):
             raise QueryError(f"{name} is {kind or 'of several types'}, it cannot be compared with {value!r}")
 
-    def _aggregate(self, function: str, name: str) -> tuple[str, str]:
+    def _aggregate(self, function: str, name: str, parameters: list[Any]) -> tuple[str, str]:
         if function not in AGGREGATES:
             raise QueryError(f"unknown aggregation {function!r}; there are {', '.join(AGGREGATES)}")
-        return f"{function}({name})", f"{AGGREGATES[function]}({self._field(name)})"
+        column, kind = self._number(name, parameters), self._kind(name)
+        if function in _OF_NUMBERS and kind not in (None, *_ARITHMETIC):
+            raise QueryError(f"{function} is for numbers, {name} is {kind}; min, max and count take anything")
+        return f"{function}({name})", f"{AGGREGATES[function]}({column})"
 
-    def _sort(self, name: str, direction: str, groups: list[str], aggregates: Mapping[str, str]) -> str:
+    def _sort(
+        self,
+        name: str,
+        direction: str,
+        groups: list[str],
+        aggregates: Mapping[str, str],
+        parameters: list[Any],
+    ) -> str:
         if direction not in _DIRECTIONS:
             raise QueryError(f"a sort is {' or '.join(_DIRECTIONS)}, got {direction!r}")
-        column = aggregates.get(name) or self._field(name)
-        if aggregates and name not in groups and name not in aggregates:
+        if name in aggregates:
+            column = quote_name(name)
+        elif aggregates and name not in groups:
+            self._field(name)
             raise QueryError(
                 f"rows are groups, which have no {name!r}: sort by {', '.join([*groups, *aggregates])}"
             )
+        else:
+            column = self._field(name) if aggregates else self._number(name, parameters)
         return f"{column} {_DIRECTIONS[direction]} NULLS LAST"
 
     def _from(self, candidates: Candidates | None) -> str:
@@ -333,17 +411,14 @@ def _cast(column: str, namesakes: Sequence[DatasetAttribute]) -> str:
     return f"CAST({column} AS TEXT)" if len(kinds) > 1 and not kinds <= _ARITHMETIC else column
 
 
-def _hint(name: str, groups: Mapping[str, Sequence[str]]) -> str:
-    """Suggest fields that have this name in another group, or without a group; otherwise similar ones."""
-    full = {f"{group}.{one}": one for group, names in groups.items() for one in names}
-    bare = name.partition(".")[2] if name.partition(".")[0] in groups else name
-    found = [field for field, one in full.items() if one == bare]
-    if not found:
-        found = difflib.get_close_matches(name, [*full, *_ALIASES], n=1)
-    if not found:
-        close = difflib.get_close_matches(bare, list(full.values()), n=1)
-        found = [field for field, one in full.items() if one in close]
-    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""
+def _time(name: str, text: str) -> datetime.datetime:
+    try:
+        time = datetime.datetime.fromisoformat(text)
+        return time.astimezone(datetime.timezone.utc).replace(tzinfo=None) if time.tzinfo else time
+    except (ValueError, OverflowError) as error:
+        raise QueryError(
+            f"{name} is a time, such as 2026-01-31 or 2026-01-31T12:00:00Z, got {text!r}"
+        ) from error
 
 
 def _names(projection: Any) -> list[str]:

@@ -71,7 +71,7 @@ class Reading:
                 continue
             for index in indexes.tolist():
                 reason = f"a packed row refers to the shape {marker}, which its batch does not have"
-                self._rows.reject(batch.header, batch.header.first + index, reason, batch.slot(index))
+                self._rows.reject(batch.header, batch.header.first + index, reason, batch.payload(index))
 
     def finish(self) -> None:
         """Turn the rows of shapes into columns."""

@@ -18,9 +18,11 @@ from optiprov.errors import (
     StoreError,
 )
 from optiprov.store.provenance import Provenance
+from optiprov.store.service_address import CA_VARIABLE, ServiceAddress, pinned_context
 from optiprov.store.url import service_file
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
@@ -47,24 +49,28 @@ class RemoteProvenance(Provenance):
     """The provenance of a running service.
 
     Args:
-        url: the service's address, `http://host:port`.
+        url: the service's address, `http://host:port` or `https://host:port?ca=/path`.
         token: what the service asks for, by default OPTIPROV_TOKEN.
+        tls_context: in place of the one that the address asks for.
 
     Raises:
-        CredentialsError: on any question, where the service demands another token.
+        UrlError: the address cannot be understood.
+        CredentialsError: the CA cannot be used; on any question, the service demands another token.
     """
 
-    def __init__(self, url: str, *, token: str | None = None) -> None:
-        self.url = url
+    def __init__(
+        self, url: str, *, token: str | None = None, tls_context: ssl.SSLContext | None = None
+    ) -> None:
+        address = ServiceAddress.parse(url)
+        self.url = address.url
         token = (os.environ.get(_TOKEN_VARIABLE, "") if token is None else token).strip()
         self._http = httpx.Client(
-            base_url=url,
+            base_url=address.url,
             headers={"Authorization": f"Bearer {token}"} if token else None,
             timeout=httpx.Timeout(_QUERY_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
             trust_env=False,
-            verify=not url.startswith("http:"),  # making a TLS context takes 20 ms
+            verify=tls_context or address.tls_context() or False,
         )
-
         self._finalizer = weakref.finalize(self, self._http.close)
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
@@ -100,11 +106,21 @@ class RemoteProvenance(Provenance):
         try:
             response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
-            raise ServiceUnavailable(f"no provenance service answers at {self.url}: {error}") from error
+            raise ServiceUnavailable(
+                f"no provenance service answers at {self.url}: {error}{self._hint(error)}"
+            ) from error
         if response.is_error:
             where = f"{self.url}: " if response.status_code == _UNAUTHORIZED else ""
             raise _ERRORS.get(response.status_code, StoreError)(where + _detail(response))
         return response
+
+    def _hint(self, error: httpx.HTTPError) -> str:
+        if self.url.startswith("https:"):
+            is_about_tls = "SSL" in str(error) or "certificate" in str(error)
+            hint = f". Is the CA right (?ca=/path or {CA_VARIABLE}), and does the service speak TLS?"
+            return hint if is_about_tls else ""
+        is_other_protocol = isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError))
+        return ". If it speaks TLS, write https://" if is_other_protocol else ""
 
     def close(self) -> None:
         """Close the connections; also done when the object goes."""
@@ -125,8 +141,10 @@ def owning_service(store: Path) -> RemoteProvenance | None:
     """
     try:
         addresses = json.loads(service_file(store).read_text(encoding="utf-8"))
-        service = RemoteProvenance(str(addresses["http"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        certificate = addresses.get("certificate")
+        context = pinned_context(certificate) if certificate else None
+        service = RemoteProvenance(str(addresses["http"]), tls_context=context)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     try:
         if service.health().get("pid") == addresses.get("pid"):

@@ -14,6 +14,7 @@ from optiprov import records
 from optiprov.store.backend import to_arrow
 from optiprov.store.items import DatasetRow, ItemColumns, arrival, ordinal
 from optiprov.store.observed import environment_rows, telemetry_rows
+from optiprov.store.rejection import record_text
 from optiprov.store.schema import TABLES
 from optiprov.store.specification import DataflowSpecification
 from optiprov.store.values import clean_text
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from optiprov.store.backend import Kind
-    from optiprov.wire import Header
+    from optiprov.wire import Batch, Header, Shape
 
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - the store's timestamps are UTC without a zone
 
@@ -51,6 +52,8 @@ class Rows:
         self.item_columns: list[ItemColumns] = []
         self.closings: list[TrialClosing] = []
         self._columns: dict[str, list[pa.Table]] = defaultdict(list)
+        self._shapes: dict[str, dict[int, Shape]] = defaultdict(dict)
+        self.rejected_before = 0  # that has been taken
         self.place = 0  # of the record that is being added
         self.specifications: list[DataflowSpecification] = []
 
@@ -75,21 +78,35 @@ class Rows:
 
     def appended(self) -> Iterator[tuple[str, pa.Table]]:
         """Yield what the commit appends to which of the tables in `prov`."""
-        for table, columns in TABLES.items():
+        for table in TABLES:
             parts = self._columns[table]
             if self.tables[table]:
-                values = zip(*self.tables[table], strict=True)
-                typed = {
-                    name: (kind, _cleaned(kind, column))
-                    for (name, kind), column in zip(columns.items(), values, strict=True)
-                }
-                parts.append(to_arrow(typed))
+                parts.append(self._typed(table))
             if parts:
                 yield f"prov.{table}", pa.concat_tables(parts, promote_options="default")
 
+    def take_rejected(self) -> pa.Table:
+        """Return what has been rejected so far, one row at least, and keep no more than its count."""
+        taken = self._typed("rejected")
+        self.rejected_before += len(self.tables.pop("rejected"))
+        return taken
+
+    @property
+    def rejected(self) -> int:
+        """How much has been rejected."""
+        return self.rejected_before + len(self.tables["rejected"])
+
+    def _typed(self, table: str) -> pa.Table:
+        columns = zip(TABLES[table].items(), zip(*self.tables[table], strict=True), strict=True)
+        return to_arrow({name: (kind, _cleaned(kind, column)) for (name, kind), column in columns})
+
+    def note_shapes(self, batch: Batch) -> None:
+        """Note the shapes of a batch, by which its rows are named should they be rejected."""
+        self._shapes[batch.header.client] |= batch.shapes
+
     def reject(self, header: Header, sequence: int, reason: str, payload: bytes) -> None:
         """Keep what cannot be stored, with the reason."""
-        text = payload[:_PAYLOAD_LIMIT].decode("utf-8", "backslashreplace")  # the start tells what it was
+        text = record_text(payload, header.client, self._shapes[header.client])
         self.tables["rejected"].append((header.client, sequence, clean_text(reason), text, _now()))
 
     def lose(self, header: Header, first: int, count: int, reason: str) -> None:
@@ -116,6 +133,7 @@ def _run_begin(rows: Rows, record: records.RunBegin, header: Header, _sequence: 
             header.host,
             header.pid,
             timestamp(record.started_us),
+            arrival(rows.commit_id, rows.place),
         )
     )
 
@@ -282,7 +300,6 @@ def _lost(rows: Rows, record: records.Lost, header: Header, sequence: int) -> No
     rows.lose(header, sequence, record.record_count, record.reason)
 
 
-_PAYLOAD_LIMIT = 64 << 10
 _ADD: dict[type, Callable[[Rows, Any, Header, int], None]] = {
     records.RunBegin: _run_begin,
     records.RunEnd: _run_end,

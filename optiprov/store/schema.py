@@ -60,6 +60,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "host": "text",
         "pid": "integer",
         "started_at": "timestamp",
+        "arrival": "integer",
     },
     "run_end": {
         "run_id": "text",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from optiprov.store.backend import to_arrow
 from optiprov.store.layout import lay_out
+from optiprov.store.rejection import values_text
 from optiprov.store.relaying import relay
 from optiprov.store.schema import TABLES
 from optiprov.store.values import clean_text, convert, unwrap
@@ -25,7 +26,7 @@ def store_specifications(
     backend: Backend,
     catalog: Catalog,
     specifications: Sequence[DataflowSpecification],
-    reject: Callable[[str, Any], None],
+    reject: Callable[[str, str], None],
 ) -> None:
     """Store specifications, in the caller's transaction, before the rows of the same commit.
 
@@ -71,8 +72,7 @@ def lay_out_row(dataset: Dataset, row: DatasetRow, rows: Rows) -> dict[str, Any]
         laid = lay_out(dataset, given)
     except ValueError as error:
         where = f"{dataset.name} of task {row.task_id} of {row.transformation} in run {row.run_id}"
-        client, sequence = row.source
-        rejected = (client, sequence, clean_text(f"{where}: {error}"), clean_text(repr(given)))
+        rejected = (*row.source, clean_text(f"{where}: {error}"), values_text(row, given))
         rows.tables["rejected"].append((*rejected, _now()))
         return {}
     values = {name: unwrap(value) for name, value in laid.items()}

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from optiprov.errors import UrlError
+from optiprov.store.service_address import ServiceAddress
 
 ENVIRONMENT_VARIABLE = "OPTIPROV_STORE"
 DEFAULT_MONETDB_PORT = 50000
@@ -35,6 +36,7 @@ class StoreUrl(NamedTuple):
         """
         scheme, separator, rest = text.partition(":")
         if scheme in ("http", "https"):
+            ServiceAddress.parse(text)
             return cls("http", text.rstrip("/"))
         if scheme == "duckdb" and separator:
             path = rest[2:] if rest.startswith("//") else rest
@@ -47,7 +49,7 @@ class StoreUrl(NamedTuple):
             return cls("duckdb", text)
         raise UrlError(
             f"{text!r} is no store. Write duckdb:///path/to/file, a path, monetdb://user:password@host/database,"
-            " or http://host:port of a service."
+            " or the http://host:port or https://host:port of a service."
         )
 
     def __str__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from optiprov.errors import StoreError
 from optiprov.records import now_us
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from optiprov.store.backend import Backend
 
 _log = logging.getLogger(__name__)
+
+_REJECTED_AT_ONCE = 10_000  # of what came before a specification, which may be a whole dataset
 
 
 class Ack(NamedTuple):
@@ -127,10 +129,11 @@ class Writer:
         mark = _lose(batch.header, self.marks.get(client, 0), rows)
         if batch.header.first > mark + 1:  # it came too early, and comes again
             return Outcome(self._commit_id, {client: Ack(self.marks.get(client, 0), resend=True)})
+        rows.note_shapes(batch)
         fresh = _fresh(batch, mark)
-        for index, payload in enumerate(fresh.records):
+        for index in range(len(fresh.records)):
             mark = fresh.header.first + index
-            rows.reject(batch.header, mark, reason, fresh.slot(index) if payload is None else payload)
+            rows.reject(batch.header, mark, reason, fresh.payload(index))
         return self._write(rows, {client: Ack(mark, resend=False)}, {client: batch.header}, 0)
 
     def _is_fault(self, error: BaseException | None) -> bool:
@@ -171,6 +174,7 @@ class Writer:
             if header.first > mark + 1:
                 ahead[client] = max(ahead.get(client, 0), last)
                 continue
+            rows.note_shapes(batch)
             reading.add(_fresh(batch, mark))
             marks[client] = max(mark, last)
         reading.finish()
@@ -204,13 +208,13 @@ class Writer:
         self.marks.update(moved)
         self._clients.update(header.client for header in new_clients)
         lost = sum(row[2] for row in rows.tables["lost"])
-        return Outcome(commit_id, acks, stored, len(rows.tables["rejected"]), lost)
+        return Outcome(commit_id, acks, stored, rows.rejected, lost)
 
     def _specify(self, rows: Rows) -> None:
-        def reject(reason: str, value: Any) -> None:
-            rows.tables["rejected"].append(
-                ("", 0, clean_text(reason), clean_text(repr(value)), timestamp(now_us()))
-            )
+        def reject(reason: str, values: str) -> None:
+            rows.tables["rejected"].append(("", 0, clean_text(reason), values, timestamp(now_us())))
+            if len(rows.tables["rejected"]) >= _REJECTED_AT_ONCE:
+                self._backend.insert("prov.rejected", rows.take_rejected())
 
         if rows.specifications:
             store_specifications(self._backend, self._catalog, rows.specifications, reject)

@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import zlib
 from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from optiprov.errors import WireError
-from optiprov.wire.shape import Shape, decode_shapes
-from optiprov.wire.slots import SLOT_BYTES, is_packed, join_planes, markers, split_planes
+from optiprov.wire.shape import Shape, decode_shapes, unpack
+from optiprov.wire.slots import SLOT_BYTES, WORDS, is_packed, join_planes, markers, split_planes
 
 _MAGIC = b"OP\x01"
 _DEFLATED, _PACKED = 1, 2  # flags
 _COMPRESS_FROM_BYTES = 200
 MAX_BODY_BYTES = 64 << 20
 MAX_BATCH_RECORDS = 20_000
+_WORDS = struct.Struct(f"<{WORDS}q")
 _NO_SHAPES: Mapping[int, Any] = {}
 
 
@@ -80,6 +82,16 @@ class Batch(NamedTuple):
     def slot(self, index: int) -> bytes:
         """Return the slot of a packed row."""
         return bytes(self.slots[index * SLOT_BYTES : (index + 1) * SLOT_BYTES])
+
+    def payload(self, index: int) -> bytes:
+        """Return an encoded record; of a packed row, the JSON of the row of its shape, or of its words."""
+        record = self.records[index]
+        if record is not None:
+            return record
+        slot = self.slot(index)
+        shape = self.shapes.get(markers(slot)[0])
+        row = list(_WORDS.unpack(slot)) if shape is None or shape.codes is None else unpack(shape, slot)
+        return json.dumps(row).encode("ascii")
 
 
 def encode_batch(

@@ -5,9 +5,11 @@
     <prefix>/optiprov/service                            the service says that it is up
 
 The service subscribes to the batches of all topics, so that no setting of PROVLIGHT_SERVER_TOPIC sends
-provenance to where nobody listens. The shard, one of 16, follows from the client's id: a service with several
-ingest lanes has each subscribe to shards of its own, and all batches of a client go through one lane. The
-prefix is a part of the broker's address; it separates the stores that one broker serves.
+provenance to where nobody listens. It refuses a batch whose header names another client than its topic does:
+where a broker says which topics a user may publish to, nobody writes as another. The shard, one of 16,
+follows from the client's id: a service with several ingest lanes has each subscribe to shards of its own, and
+all batches of a client go through one lane. The prefix is a part of the broker's address; it separates the
+stores that one broker serves.
 """
 
 from __future__ import annotations
@@ -44,6 +46,15 @@ def records_topic(topic: str, client: str, prefix: str = "") -> str:
     """
     clean = re.sub(r"[+#\x00-\x1f\x7f-\x9f\ud800-\udfff]", "_", topic)[:_MAX_TOPIC].strip("/") or _DEFAULT
     return _below(prefix, f"{RECORDS_PREFIX}{shard(client):x}/{clean}/{client}")
+
+
+def client_of(topic: str) -> str:
+    """Return the client that a topic of batches names.
+
+    >>> client_of("site-a/optiprov/records/9/default/c0ffee")
+    'c0ffee'
+    """
+    return topic.rpartition("/")[2]
 
 
 def lane_of(client: str, lanes: int) -> int:

@@ -11,7 +11,7 @@ from importlib import metadata
 
 import pytest
 
-from optiprov.cli import doctor, findings
+from optiprov.cli import broker_check, doctor, findings
 from tests.waiting import wait_until
 
 
@@ -65,8 +65,23 @@ def test_doctor_exits_0_when_the_broker_answers(optiprov, monkeypatch, shared_se
     monkeypatch.setenv("PROVLIGHT_SERVER_URL", shared_service.mqtt)
     status, output, _ = optiprov("doctor", "--store", shared_service.http)
     assert status == 0
-    assert state_of(output, "broker") == ("ok", f"{shared_service.mqtt} answers")
+    assert state_of(output, "broker") == (
+        "ok",
+        f"{shared_service.mqtt} answers, and a service acknowledges",
+    )
     assert state_of(output, "store") == ("ok", f"{shared_service.http}: 0 runs")
+
+
+def test_doctor_exits_1_when_no_service_listens_below_the_prefix(optiprov, monkeypatch, shared_service):
+    """The broker answers, and nobody would ever store what is sent: the prefix and the topic are named."""
+    monkeypatch.setattr(broker_check, "_ACKNOWLEDGE_TIMEOUT_S", 0.5)
+    monkeypatch.setenv("PROVLIGHT_SERVER_URL", f"{shared_service.mqtt}/site-b")
+    status, output, _ = optiprov("doctor")
+    assert status == 1
+    state, detail = state_of(output, "broker")
+    assert state == "missing"
+    assert "answers, but no service acknowledges what is sent to site-b/optiprov/records/" in detail
+    assert "it has the prefix 'site-b'" in detail
 
 
 def test_doctor_exits_1_when_what_answers_is_no_broker(optiprov, monkeypatch):

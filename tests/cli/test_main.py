@@ -81,11 +81,26 @@ def test_scenario_that_is_fine_is_told_with_its_hosts(optiprov, tmp_path):
     assert output == f"{tmp_path}: fine, 2 hosts.\n  cloud.m.1.1 on local\n  cloud.m.1.2 on local\n"
 
 
+@pytest.mark.parametrize(
+    "command", [["query"], ["sql", "--tables"], ["serve", "--mqtt-port", "0", "--http-port", "0"]]
+)
+@pytest.mark.parametrize("is_what", ["a text file", "a directory"])
+def test_what_is_no_store_exits_2(optiprov, tmp_path, command, is_what):
+    """Another file, or a directory: which, what it is, and what to give."""
+    path = tmp_path / "x"
+    path.mkdir() if is_what == "a directory" else path.write_text("no database")
+    status, output, errors = optiprov(*command, "--store", path)
+    assert (status, output) == (2, "")
+    assert str(path) in errors
+    assert is_what in errors
+    assert "Give the file of a store" in errors
+
+
 @pytest.mark.parametrize("command", [["query"], ["sql", "--tables"]])
-def test_store_that_does_not_exist_exits_1(optiprov, tmp_path, command):
-    """The address is fine, what it names is not there."""
+def test_store_that_does_not_exist_exits_2(optiprov, tmp_path, command):
+    """It is named, and what to do to have one is told."""
     status, output, errors = optiprov(*command, "--store", tmp_path / "nowhere")
-    assert (status, output) == (1, "")
+    assert (status, output) == (2, "")
     assert f"Error: {tmp_path}/nowhere: there is no such store." in errors
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 
+import pytest
+
 from optiprov import connect
+from optiprov.cli import broker_check
 from tests.serve.emitters import EMIT
 from tests.waiting import wait_until
 
@@ -20,10 +23,30 @@ def test_status_lists_what_is_undelivered(run_python, tmp_path, optiprov):
     assert "1 client with undelivered provenance" in output
 
 
-def test_status_of_an_empty_place_is_no_error(tmp_path, optiprov):
-    """Nothing is undelivered where nothing was ever emitted."""
-    status, output, _ = optiprov("spool", "status", tmp_path / "none")
-    assert (status, "0 clients" in output) == (0, True)
+def test_status_where_nothing_was_ever_emitted_is_no_error(tmp_path, optiprov, monkeypatch):
+    """The spool of the environment need not exist yet; an empty directory holds nothing."""
+    monkeypatch.setenv("OPTIPROV_SPOOL", str(tmp_path / "none"))
+    for arguments in ([], [tmp_path]):
+        status, output, _ = optiprov("spool", "status", *arguments)
+        assert (status, "0 clients" in output) == (0, True)
+
+
+@pytest.mark.parametrize("command", [["status"], ["send", "--broker", "127.0.0.1:9"]])
+def test_directory_that_holds_no_spools_is_wrong_input(run_python, tmp_path, optiprov, command):
+    """Absent, the spool of one client, or something else: never 0 records with exit status 0."""
+    run_python(EMIT, "a", 3, 0)
+    (one,) = (tmp_path / "spool").iterdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    wrong = {
+        tmp_path / "absent": "there is no such directory",
+        one: f"it is the spool of one client. Give {tmp_path / 'spool'}.",
+        tmp_path / "other": "it holds no spools, but something else",
+    }
+    for directory, message in wrong.items():
+        status, output, errors = optiprov("spool", *command, directory)
+        assert (status, output) == (2, "")
+        assert f"{directory}: {message}" in errors
 
 
 def test_send_delivers_what_ended_programs_left(run_python, start_service, tmp_path, optiprov):
@@ -81,9 +104,25 @@ def test_send_without_a_broker_that_answers_exits_with_1_and_keeps_all(run_pytho
     assert "8 records" in optiprov("spool", "status", tmp_path / "spool")[1]
 
 
-def test_send_without_an_address_is_an_input_error(tmp_path, optiprov):
+def test_wrong_prefix_is_told_by_status_and_send(run_python, shared_service, tmp_path, optiprov, monkeypatch):
+    """A service listens below another one: nothing of it is on its way, and why."""
+    run_python(EMIT, "a", 3, 0)
+    monkeypatch.setattr(broker_check, "_ACKNOWLEDGE_TIMEOUT_S", 0.5)
+    told = f"the broker {shared_service.mqtt}/site-b answers, but no service acknowledges"
+    status, _, errors = optiprov(
+        "spool", "send", tmp_path / "spool", "--broker", f"{shared_service.mqtt}/site-b", "--timeout", "1"
+    )
+    assert (status, told in errors, "it has the prefix 'site-b'" in errors) == (1, True, True)
+    monkeypatch.setenv("OPTIPROV_BROKER", f"{shared_service.mqtt}/site-b")
+    status, output, _ = optiprov("spool", "status", tmp_path / "spool")
+    assert (status, f"None of it is on its way: {told}" in output) == (0, True)
+    monkeypatch.setenv("OPTIPROV_BROKER", shared_service.mqtt)
+    assert "on its way" not in optiprov("spool", "status", tmp_path / "spool")[1]
+
+
+def test_send_without_an_address_is_an_input_error(optiprov):
     """Where to send to is asked for, not guessed."""
-    status, _, errors = optiprov("spool", "send", tmp_path / "spool")
+    status, _, errors = optiprov("spool", "send")
     assert status == 2
     assert "--broker" in errors
 

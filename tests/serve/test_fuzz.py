@@ -9,6 +9,7 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from optiprov.capture import Client, Settings
+from optiprov.errors import WireError
 from optiprov.records import Annotation
 from optiprov.store.remote import RemoteProvenance
 from optiprov.wire import BrokerAddress, decode_batch
@@ -17,6 +18,14 @@ from tests.waiting import PATIENCE_S, wait_until
 
 _WINDOW = 500  # messages under way
 _FLAT_BYTES = 64 << 20
+
+
+def topic_of(message):
+    """Where a client would publish a message; anything that is none of a client, to one of the fuzz."""
+    try:
+        return f"optiprov/records/fuzz/fuzz/{decode_batch(message).header.client}"
+    except WireError:
+        return "optiprov/records/fuzz/fuzz"
 
 
 class Sender:
@@ -32,7 +41,7 @@ class Sender:
         """Publish messages and wait until the broker has them."""
         under_way = []
         for message in messages:
-            under_way.append(self._mqtt.publish("optiprov/records/fuzz/fuzz", message, qos=1))
+            under_way.append(self._mqtt.publish(topic_of(message), message, qos=1))
             if len(under_way) >= _WINDOW:
                 under_way.pop(0).wait_for_publish(PATIENCE_S)
         for one in under_way:

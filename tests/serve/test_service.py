@@ -211,10 +211,28 @@ def test_garbage_on_every_topic_is_rejected_and_stops_nothing(service, new_clien
     assert list(provenance.sql("SELECT DISTINCT client_id FROM prov.rejected")["client_id"]) == [""]
 
 
+def test_batch_of_another_client_than_its_topic_names_is_rejected(service, new_client):
+    """It is counted, with both names; what the client itself sends is stored."""
+    client = new_client(service)
+    client.emit(note(1))
+    assert client.flush(10)
+    forged = encode_batch(Header(client.id, 2, 1, "", 0, "", None, None, None), [encode_record(note(666))])
+    for topic in ("optiprov/records/0/default/other", "optiprov/records/0/default", "optiprov/records/"):
+        send_raw(service, forged, topic)
+    provenance = RemoteProvenance(service.http)
+    wait_until(lambda: provenance.health()["rejected"] == 3)
+    client.emit(note(2))
+    assert client.flush(10)
+    assert numbers_by_client(provenance)["r"] == [1, 2]
+    reasons = list(provenance.sql("SELECT reason FROM prov.rejected ORDER BY reason")["reason"])
+    said = f"the batch says that it is of the client {client.id}, its topic names "
+    assert reasons == [f"{said}{name!r}" for name in ("", "default", "other")]
+
+
 def test_gap_whose_spool_is_gone_is_counted(service):
     """A batch that says that older ones are gone is stored, and the missing ones counted."""
     header = Header("gone", 4, 4, "", 0, "", None, None, None)
-    send_raw(service, encode_batch(header, [encode_record(note(4))]))
+    send_raw(service, encode_batch(header, [encode_record(note(4))]), "optiprov/records/x/y/gone")
     provenance = RemoteProvenance(service.http)
     wait_until(lambda: provenance.health()["lost"] == 3)
     assert numbers_by_client(provenance)["r"] == [4]
@@ -377,10 +395,14 @@ def test_sql_over_http_is_read_only(shared_service, sql):
 
 
 def test_answers_are_json_where_arrow_is_not_asked_for(shared_service):
-    """For curl and browsers; NaN and infinities become null."""
-    sql = "SELECT 1 AS a, 'x' AS b, 'nan'::DOUBLE AS c, TIMESTAMP '2024-01-02 03:04:05' AS d, 2::HUGEINT AS e"
+    """For curl and browsers; NaN is not null, and columns of one name are two."""
+    sql = (
+        "SELECT 1 AS a, 'x' AS a, 'nan'::DOUBLE AS c, TIMESTAMP '2024-01-02 03:04:05' AS d, 2::HUGEINT AS e,"
+        " NULL AS f, [0.5] AS g"
+    )
     answer = httpx.post(f"{shared_service.http}/sql", json={"text": sql}).json()
-    assert answer == {"columns": list("abcde"), "rows": [[1, "x", None, "2024-01-02 03:04:05", "2"]]}
+    rows = [[1, "x", "NaN", "2024-01-02T03:04:05.000000", 2, None, [0.5]]]
+    assert answer == {"columns": list("aacdefg"), "rows": rows}
 
 
 def test_wrong_requests_are_refused(shared_service):
@@ -418,11 +440,11 @@ def test_absent_service_is_told():
 
 
 def test_service_needs_a_store_of_its_own(tmp_path):
-    """A service's URL is no store to own; a folder that cannot be made is an error."""
+    """A service's URL is no store to own, neither is another file."""
     assert run_serve("http://127.0.0.1:1").returncode == 2
     (tmp_path / "text").write_text("no database" * 1000)
     result = run_serve(tmp_path / "text", "--mqtt-port", 0, "--http-port", 0)
-    assert (result.returncode, "cannot be opened" in result.stderr) == (1, True)
+    assert (result.returncode, "it is no store, but a text file" in result.stderr) == (2, True)
 
 
 def test_broker_ends_with_a_killed_service(service):

@@ -12,6 +12,7 @@ from optiprov.capture import Client
 from optiprov.records import Annotation
 from optiprov.serve.broker import free_port
 from optiprov.store.remote import RemoteProvenance
+from optiprov.wire.topics import shard
 from tests.serve.brokers import Authority
 from tests.serve.conftest import USERS, make_transport
 from tests.waiting import PATIENCE_S, wait_until
@@ -190,3 +191,19 @@ def test_prefix_separates_two_stores_of_one_broker(plain, start_service, client_
     assert stored(plain, there) == []
     frame = RemoteProvenance(other.http).sql("SELECT DISTINCT target FROM prov.annotation")
     assert list(frame["target"]) == [there.id]
+
+
+def test_client_below_another_prefix_than_the_service_is_warned(plain, client_at, caplog):
+    """Once, with broker, topic and spool: the broker takes all of it, and nobody would ever store it."""
+    address = plain.address._replace(prefix="typo")
+    client = client_at(address)
+    client.emit(note(client, 0))
+    assert not client.flush(3)
+    assert not client.flush(3)
+    (warning,) = [one.getMessage() for one in caplog.records if "no service acknowledges" in one.getMessage()]
+    assert address.url in warning
+    assert f"typo/optiprov/records/{shard(client.id):x}/default/{client.id}" in warning
+    assert str(client.spool_directory) in warning
+    heard = client_at(plain.address)
+    emit(heard, 1)
+    assert heard.id not in caplog.text

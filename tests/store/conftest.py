@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +153,6 @@ def store_of(tmp_path_factory, empty_file):
     """Makes empty stores, as many as asked for; close their backends."""
 
     def make():
-        return Store(DuckDBBackend(shutil.copy(empty_file, tmp_path_factory.mktemp("one"))))
+        return Store(DuckDBBackend(Path(shutil.copy(empty_file, tmp_path_factory.mktemp("one")))))
 
     return make

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import optiprov
-from optiprov.errors import QueryError, StoreError, UrlError
+from optiprov.errors import NoStoreError, QueryError, StoreError, UrlError
 from optiprov.store import StoreUrl, connect, service_file
 from optiprov.store.duckdb import DuckDBBackend
 from optiprov.store.schema import TABLES, VERSION, VIEWS, migrate
@@ -235,10 +235,10 @@ def test_connect_says_what_is_missing(tmp_path, monkeypatch):
         connect()
     with pytest.raises(UrlError, match="'ftp://x' is no store"):
         connect("ftp://x")
-    with pytest.raises(StoreError, match="there is no such store"):
+    with pytest.raises(NoStoreError, match="there is no such store"):
         connect(tmp_path / "absent")
     (tmp_path / "text").write_text("this is no database" * 1000)
-    with pytest.raises(StoreError, match="the store cannot be opened"):
+    with pytest.raises(NoStoreError, match="it is no store, but a text file"):
         connect(tmp_path / "text").runs()
     monkeypatch.setenv("OPTIPROV_STORE", str(tmp_path / "text"))
     assert connect()

@@ -143,7 +143,7 @@ numbered = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(tasks=numbered, wraps=st.booleans())
 def test_packed_rows_leave_what_records_leave(store, tasks, wraps):
     """Any numbers, known ids and those that are no natural numbers among them, alone or in lists."""

@@ -3,14 +3,16 @@
 import json
 import math
 import os
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from optiprov.errors import StoreError, UrlError
+from optiprov.errors import NoStoreError, StoreError, UrlError
 from optiprov.store import connect, service_file
 from optiprov.store.duckdb import DuckDBBackend
 from tests.store.conftest import on_duckdb
@@ -89,35 +91,42 @@ def test_directory_stands_for_the_store_in_it(store, tmp_path):
     assert len(connect(tmp_path).runs()) == 0
 
 
-def make_text(path: Path) -> None:
-    """A text file."""
-    path.write_text("this is no database" * 1000)
-
-
 def make_foreign(path: Path) -> None:
     """Somebody else's DuckDB file."""
     with duckdb.connect(path) as other:
         other.execute("CREATE TABLE t (x INTEGER)")
 
 
+def make_sqlite(path: Path) -> None:
+    """Another database, for which DuckDB would fetch an extension."""
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE t (x INTEGER)")
+
+
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "is_what"),
     [
-        (make_text, "it is no DuckDB file.$"),
-        (Path.touch, "it is no DuckDB file.$"),
-        (make_foreign, "it is a DuckDB file without provenance.$"),
+        (lambda path: path.write_text("this is no dätabase" * 1000), "a text file"),
+        (lambda path: path.write_bytes(b"\x00\xff" * 1000), "some other file"),
+        (Path.touch, "an empty file"),
+        (os.mkfifo, "a device or a pipe"),
+        (make_sqlite, "an SQLite database"),
+        (make_foreign, "a DuckDB file without provenance"),
     ],
+    ids=["text", "garbage", "empty", "pipe", "sqlite", "duckdb"],
 )
-def test_other_files_are_said_to_be_none(tmp_path, make, message):
-    """Without the engine's words."""
+def test_other_files_are_said_to_be_none(tmp_path, make, is_what):
+    """Without the engine's words: which file, what it is, what to give."""
     make(tmp_path / "x")
-    with pytest.raises(StoreError, match=f"x: the store cannot be opened: {message}"):
+    with pytest.raises(NoStoreError, match=f"x: it is no store, but {is_what}. Give the file of a store"):
         connect(tmp_path / "x").runs()
+    with pytest.raises(NoStoreError, match=is_what):
+        DuckDBBackend(tmp_path / "x", read_only=True)
 
 
 def test_place_that_cannot_be_written_is_said(tmp_path):
     """A directory, or one that is absent."""
-    with pytest.raises(StoreError, match=r"it is a directory. Give a file, such as .*/provenance.duckdb"):
+    with pytest.raises(NoStoreError, match=r"it is a directory. Give a file, such as .*/provenance.duckdb"):
         DuckDBBackend(tmp_path)
-    with pytest.raises(StoreError, match=rf"there is no directory {tmp_path}{os.sep}absent.$"):
+    with pytest.raises(NoStoreError, match=rf"there is no directory {tmp_path}{os.sep}absent. Make it"):
         DuckDBBackend(tmp_path / "absent" / "p.duckdb")

@@ -76,11 +76,11 @@ def test_column_has_the_type_of_its_values(store, given_values, kind, expected):
 
 
 def test_value_that_does_not_fit_is_rejected_and_the_item_kept(store):
-    """The reason names dataset, attribute, transformation, run, type and value."""
+    """The reason names dataset, attribute, task, run, type and value."""
     store.commit(end("a", item(x=1, y=1)), end("b", item(x="high", y=2)))
     assert (values(store, "x"), values(store, "y")) == ([1, None], [1, 2])
     ((reason, sequence),) = store.rows("SELECT reason, sequence FROM prov.rejected")
-    assert reason == "out.x of a task of train in run r: the attribute is integer, got 'high' (text)"
+    assert reason == "out.x of task b of train in run r: the attribute is integer, got 'high' (text)"
     assert sequence == 2
 
 
@@ -206,3 +206,25 @@ def test_item_used_by_several_tasks_is_one_row_with_the_first_of_them(store):
         (task_key("r", "extract", "make"), task_key("r", "epoch", "epoch-2"))
     ]
     assert len(store.rows("SELECT * FROM prov.used")) == 3
+
+
+@pytest.mark.parametrize("name", ["run", "task", "dependency", "rejected", "listing"])
+def test_datasets_with_the_names_of_our_own_tables_leave_these_alone(store, name):
+    """One, and then two, which have no bare view; what `prov` has is there still."""
+    ours = store.rows(f"SELECT count(*) FROM prov.{name}")
+    for flow in ("f", "g", "h"):
+        store.commit(end(flow, item(name, flow, x=1)), end(f"{flow}2", item(name.upper(), flow, y=2)))
+    for flow in ("f", "g", "h"):
+        assert store.rows(f'SELECT x FROM {flow}."{name}"') == [(1,)]
+    assert len(store.rows(f"SELECT * FROM prov.{name}")) >= ours[0][0]
+    assert len(store.ask.runs()) == 0
+    assert len(store.ask.query()) == 6
+    bare = 'SELECT 1 FROM prov.listing WHERE "schema" = \'main\' AND lower("view") = ?'
+    assert store.rows(bare, name) == []
+
+
+def test_dataset_with_the_name_of_one_of_our_tables_has_its_bare_view(store):
+    """As any other, while it is unambiguous."""
+    store.commit(end("1", item("run", x=1)))
+    assert store.rows("SELECT x FROM run") == [(1,)]
+    assert store.rows("SELECT count(*) FROM prov.run") == [(0,)]

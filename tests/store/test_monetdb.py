@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optiprov.errors import QueryError, StoreError, UrlError
+from optiprov.errors import NoStoreError, QueryError, StoreError, UrlError
 from optiprov.store import StoreUrl, connect
 from optiprov.store.monetdb import MonetDBBackend
 from optiprov.store.monetdb.session import Session
@@ -285,7 +285,7 @@ def test_data_is_there_after_the_server_was_stopped(server):
 
 def test_database_without_provenance_is_refused_for_reading(monetdb_url):
     """The message says what to do."""
-    with pytest.raises(StoreError, match=r"the database is there, without provenance. Run an optimization"):
+    with pytest.raises(NoStoreError, match=r"the database is there, without provenance. Run an optimization"):
         connect(monetdb_url)
 
 

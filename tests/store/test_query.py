@@ -1,13 +1,14 @@
 """The query API: what it answers, and that every wrong question says what there is."""
 
+import datetime
 import math
 
 import pytest
 
 from optiprov.errors import QueryError
-from optiprov.records import RunEnd, TrialBegin, TrialEnd
+from optiprov.records import RunEnd, Specification, TrialBegin, TrialEnd
 from optiprov.store.conditions import Literal, read_condition
-from tests.store.conftest import begin, end, item, run
+from tests.store.conftest import begin, end, item, on_duckdb, run
 
 
 @pytest.fixture
@@ -75,6 +76,64 @@ def test_written_value_is_what_its_field_is(store):
     assert len(names(read_condition("task.status != failed"))) == 4
 
 
+@pytest.fixture
+def diverged(store):
+    """Three tasks with a loss, of which one is NaN, and one without."""
+    for n, loss in enumerate([0.5, math.nan, 7.5, None]):
+        store.commit(end(f"t{n}", item("score", loss=loss, n=n)))
+    return store.ask
+
+
+def test_nan_is_greater_than_nothing(diverged):
+    """It is no answer to `accuracy > 0.9`, whatever an engine makes of it."""
+
+    def found(condition):
+        return column(diverged.query(["task_id"], condition, sort=[("task_id", "ascending")]), "task_id")
+
+    assert found({"generated.loss": {"$gt": 0.9}}) == ["t2"]
+    assert found({"generated.loss": {"$gte": 0.5}}) == ["t0", "t2"]
+    assert found({"generated.loss": {"$lt": 0.9}}) == ["t0"]
+    assert found({"$or": [{"generated.loss": {"$gt": 1}}, {"generated.n": 0}]}) == ["t0", "t2"]
+
+
+@on_duckdb
+def test_infinity_is_greater_than_numbers(store):
+    """Other than NaN."""
+    store.commit(end("t0", item("score", loss=math.inf)), end("t1", item("score", loss=math.nan)))
+    assert column(store.ask.query(["task_id"], {"generated.loss": {"$gt": 0.9}}), "task_id") == ["t0"]
+
+
+@pytest.mark.parametrize(("direction", "first"), [("ascending", ["t0", "t2"]), ("descending", ["t2", "t0"])])
+def test_nan_is_behind_all_numbers_in_either_order(diverged, direction, first):
+    """With what has no value."""
+    frame = diverged.query(["task_id"], sort=[("generated.loss", direction), ("generated.n", "ascending")])
+    assert column(frame, "task_id") == [*first, "t1", "t3"]
+
+
+def test_nan_is_in_no_aggregate(diverged):
+    """The best of a study is a number; groups and sorts by an aggregate are as without."""
+    aggregates = [("max", "generated.loss"), ("min", "generated.loss"), ("count", "generated.loss")]
+    assert diverged.query(aggregation=aggregates).to_numpy().tolist() == [[7.5, 0.5, 2]]
+    frame = diverged.query(
+        ["task_id"],
+        {"generated.n": {"$lt": 2}},
+        [("max", "generated.loss")],
+        [("max(generated.loss)", "descending")],
+    )
+    assert column(frame, "task_id") == ["t0", "t1"]
+
+
+def test_times_are_compared_whatever_their_zone(store):
+    """As text or as a datetime; what is no time is refused in our words."""
+    noon = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.timezone.utc)
+    store.commit(end("t", item("score", at=noon)))
+    for at in ("2026-01-01T13:00+01:00", "2026-01-01 12:00:00", noon):
+        assert len(store.ask.query(filter={"generated.at": at})) == 1
+    assert len(store.ask.query(filter={"generated.at": {"$in": ["2026-01-01", noon]}})) == 1
+    with pytest.raises(QueryError, match=r"generated.at is a time, such as 2026-01-31.*got 'yesterday'"):
+        store.ask.query(filter={"generated.at": {"$gt": "yesterday"}})
+
+
 def test_status_may_be_matched_by_a_pattern(filled):
     """Only what is compared with a status has to be one."""
     assert len(filled.query(filter={"status": {"$like": "fin%"}})) == 10
@@ -95,6 +154,57 @@ def test_default_projection_shows_all_attributes(filled):
         *("used.x", "used.opt", "used.big", "generated.accuracy"),
     ]
     assert len(frame) == 3
+
+
+@pytest.fixture
+def shared(store):
+    """Two dataflows with attributes of the same names and others, of other types, and one without runs."""
+    for flow in ("f", "g"):
+        x = item("model", flow, x=0.5 if flow == "f" else "high", **{f"only_{flow}": 1})
+        records = [begin("1", x), end("1", item("score", flow, accuracy=0.9, **{f"said_{flow}": None}))]
+        learning = {"transformation": "train" if flow == "f" else "learn"}
+        records = [record._replace(**learning) for record in records]
+        plot = end("2", item("plot", flow, path=flow), transformation="test")
+        records += [begin("2", transformation="test"), plot]
+        moved = [one._replace(run_id=flow, dataflow=flow) for one in records]
+        store.commit(run(flow, flow), *moved, client=flow)
+    store.commit(Specification("h", 1, {}, {"never": [["absent", "NUMERIC"]]}))
+    return store.ask
+
+
+ALWAYS = ["trial_id", "task_id", "transformation", "status"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "attributes"),
+    [
+        ({"dataflow": "f"}, ["used.x", "used.only_f", "generated.accuracy", "generated.path"]),
+        ({"transformation": "train"}, ["used.x", "used.only_f", "generated.accuracy"]),
+        ({"transformation": "learn"}, ["used.x", "used.only_g", "generated.accuracy"]),
+        ({"used.only_g": 1}, ["used.x", "used.only_g", "generated.accuracy"]),
+        (None, ["used.x", "used.only_f", "used.only_g", "generated.accuracy", "generated.path"]),
+        ({"used.only_g": 7, "dataflow": "f"}, ["used.only_g"]),
+    ],
+)
+def test_default_projection_shows_attributes_of_the_answers_tasks(shared, condition, attributes):
+    """Not those of other dataflows and transformations; what the filter names is there in any case."""
+    frame = shared.query(filter=condition)
+    assert list(frame.columns) == ALWAYS + attributes
+
+
+def test_default_projection_is_of_the_rows_that_a_limit_leaves(shared):
+    """What is sorted by is there in any case."""
+    frame = shared.query(sort=[("dataflow", "descending"), ("task_id", "ascending")], limit=1)
+    assert list(frame.columns) == [*ALWAYS, "used.x", "used.only_g", "generated.accuracy"]
+    frame = shared.query(filter={"dataflow": "f"}, sort=[("used.only_g", "ascending")])
+    assert "used.only_g" in frame.columns
+
+
+def test_other_dataflows_do_not_change_the_type_of_an_attribute(shared):
+    """A namesake that is a text elsewhere makes no text of a number."""
+    (value,) = shared.query(filter={"transformation": "train"})["used.x"]
+    assert value == 0.5
+    assert isinstance(value, float)
 
 
 def test_aggregates_are_grouped_by_the_other_fields(filled):
@@ -179,6 +289,8 @@ def test_attribute_of_two_datasets_is_told_apart_by_the_dataset(store):
         ({"filter": {"used.x": [1]}}, r"cannot be compared with \[1\]"),
         ({"filter": {"status": 3}}, "status is text"),
         ({"aggregation": [("median", "used.x")]}, "unknown aggregation 'median'; there are min, max"),
+        ({"aggregation": [("sum", "used.opt")]}, "sum is for numbers, used.opt is text"),
+        ({"filter": {"used.x": {"$like": "1%"}}}, "used.x is integer; patterns are for text"),
         ({"aggregation": ["max"]}, r"an aggregation is a list of \(function, field\)"),
         ({"sort": [("used.x", "up")]}, "a sort is ascending or descending, got 'up'"),
         ({"sort": "used.x"}, "a sort is a list of"),

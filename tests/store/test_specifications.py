@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optiprov.records import Specification, TaskData
+from optiprov.store import relaying, writer
 from optiprov.store.writer import Writer
 from tests.store.conftest import Store, begin, end, item, reference, run
 
@@ -155,6 +156,44 @@ def test_values_that_came_first_take_the_specified_types(store):
     store.commit(spec(datasets={"in": {"a": "TEXT", "b": "NUMERIC"}}))
     assert store.rows('SELECT a, b FROM "in" ORDER BY a') == [("5", 0.5), ("6", None)]
     assert reasons(store) == ["in.b of task 2 of train in run r: the attribute is double, got 'high' (text)"]
+
+
+def test_rows_that_came_first_are_relaid_some_at_a_time(store, monkeypatch):
+    """However many there are: types, lists, and what does not fit, each of it rejected with its task."""
+    monkeypatch.setattr(relaying, "_ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(writer, "_REJECTED_AT_ONCE", 5)
+    for commit in range(10):
+        store.commit(*(begin(f"{commit}-{n}", item("in", p=[n, 0.5 * commit, 7, n])) for n in range(6)))
+    store.commit(*(begin(f"bad-{n}", item("in", p=[n])) for n in range(6)))
+    store.commit(*(begin(f"text-{n}", item("in", p=["x", n, n, n])) for n in range(6)))
+    sizes = []
+    fetch, insert_from = store.backend.fetch, store.backend.insert_from
+
+    def noted(table):
+        sizes.append(len(table))
+        return table
+
+    monkeypatch.setattr(store.backend, "fetch", lambda *given, **more: noted(fetch(*given, **more)))
+    monkeypatch.setattr(
+        store.backend,
+        "insert_from",
+        lambda table, sql, values, change: insert_from(table, sql, values, lambda rows: change(noted(rows))),
+    )
+    outcome = store.commit(four())
+    monkeypatch.undo()
+    assert max(sizes) == 12
+    assert sum(sizes) >= 3 * 72  # to learn, to reject, to rewrite
+    expected = [(f"{c}-{n}", n, 0.5 * c, 7, str(n)) for c in range(10) for n in range(6)]
+    expected += [(f"bad-{n}", None, None, None, None) for n in range(6)]
+    expected += [(f"text-{n}", None, n, n, str(n)) for n in range(6)]
+    assert laid(store) == sorted(expected)
+    assert set(attributes_of(store)) == set(FOUR)
+    assert outcome.rejected == 12
+    told = [f"in of task bad-{n} of train in run r: expected 4 values" for n in range(6)]
+    told += [f"in.kernel of task text-{n} of train in run r: the attribute is integer" for n in range(6)]
+    assert [
+        reason[: len(start)] for reason, start in zip(reasons(store), sorted(told), strict=True)
+    ] == sorted(told)
 
 
 def test_two_dataflows_have_a_dataset_of_one_name_with_attributes_of_their_own(store):

@@ -223,3 +223,11 @@ def test_clocks_of_hosts_do_not_reorder_a_run(store):
         row = b"[1,%d,%d,[]]" % (9 - number, hour_us * (3 - number))
         store.writer.commit([Batch(header, [row], {1: shape})])
     assert store.ask.tasks("s")["task_id"].tolist() == ["9", "8", "7"]
+
+
+def test_clocks_of_hosts_do_not_reorder_runs(store):
+    """The first to arrive is the first, whatever its host's clock says; joining it later moves nothing."""
+    for number, run_id in enumerate(("first", "second", "third")):
+        store.commit(run(run_id)._replace(started_us=10_000_000 - number), client=f"c{number}")
+    store.commit(run("first")._replace(started_us=1), run("fourth"), client="late")
+    assert store.ask.runs()["run_id"].tolist() == ["first", "second", "third", "fourth"]

@@ -1,6 +1,7 @@
 """The writer: exactly once, in order, whatever arrives and however often."""
 
 import shutil
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -80,7 +81,7 @@ def test_clients_have_marks_of_their_own(store):
 def test_each_record_is_stored_once_for_any_order_of_batches(tmp_path_factory, empty_file, data):
     """Random cuts, repetitions and reorderings of one client's stream, then a resend of all."""
     spans = st.tuples(st.integers(1, 20), st.integers(0, 8))
-    with_backend = DuckDBBackend(shutil.copy(empty_file, tmp_path_factory.mktemp("any")))
+    with_backend = DuckDBBackend(Path(shutil.copy(empty_file, tmp_path_factory.mktemp("any"))))
     store = Store(with_backend)
     for first, more in data.draw(st.lists(spans, max_size=8)):
         store.commit(*notes(first, first + more), first=first)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from optiprov.errors import StoreError
+from optiprov.errors import NoStoreError, StoreError
 from optiprov.store.backend import Backend, Kind, quote_name
 from optiprov.store.monetdb.dialect import literal, translate, translate_query
 from optiprov.store.monetdb.load import NULL, copy_text, part_infinite, parts
@@ -16,7 +16,7 @@ from optiprov.store.monetdb.session import Session
 from optiprov.store.monetdb.transactions import Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -44,8 +44,8 @@ class MonetDBBackend(Backend):
         read_only: only ask; otherwise this is the one writer, as long as its session lives.
 
     Raises:
-        StoreError: no server answers, it does not let us in, it holds no provenance (read-only), or another
-            service writes to it.
+        NoStoreError: it holds no provenance, and is to be read only.
+        StoreError: no server answers, it does not let us in, or another service writes to it.
     """
 
     faults = (StoreError,)
@@ -74,20 +74,20 @@ class MonetDBBackend(Backend):
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append rows by COPY INTO; those with infinite values, which that cannot read, by INSERT."""
-        finite, infinite = part_infinite(rows)
-        target, columns = _target(table, tuple(rows.column_names))
-        for part in parts(finite) if len(finite) else ():
-            copy = (
-                f"COPY {len(part)} RECORDS INTO {target} {columns} FROM 'rows' {columns} ON CLIENT"
-                rf" USING DELIMITERS E'\t', E'\n' NULL AS r'{NULL}'"
-            )
-            self._writing.do(partial(Session.upload, text=copy, files={"rows": copy_text(part)}))
-        for start in range(0, len(infinite), _ROWS_AT_ONCE):
-            values = ", ".join(
-                f"({', '.join(map(literal, row.values()))})"
-                for row in infinite.slice(start, _ROWS_AT_ONCE).to_pylist()
-            )
-            self._writing.do(partial(Session.run, text=f"INSERT INTO {target} {columns} VALUES {values}"))
+        for step in _append(table, rows):
+            self._writing.do(step)
+
+    def insert_from(
+        self, table: str, sql: str, parameters: Sequence[Any], change: Callable[[pa.Table], pa.Table]
+    ) -> None:
+        """Append what a function makes of the rows of a query; what is kept for a repetition is the query."""
+        text = translate(sql, parameters).text
+
+        def step(session: Session) -> None:
+            for one in _append(table, change(session.fetch(text))):
+                one(session)
+
+        self._writing.do(step)
 
     @property
     def _writing(self) -> Transactions:
@@ -167,9 +167,27 @@ class MonetDBBackend(Backend):
         return _LISTING
 
 
+def _append(table: str, rows: pa.Table) -> Iterator[Callable[[Session], Any]]:
+    """Yield the steps that append rows."""
+    finite, infinite = part_infinite(rows)
+    target, columns = _target(table, tuple(rows.column_names))
+    for part in parts(finite) if len(finite) else ():
+        copy = (
+            f"COPY {len(part)} RECORDS INTO {target} {columns} FROM 'rows' {columns} ON CLIENT"
+            rf" USING DELIMITERS E'\t', E'\n' NULL AS r'{NULL}'"
+        )
+        yield partial(Session.upload, text=copy, files={"rows": copy_text(part)})
+    for start in range(0, len(infinite), _ROWS_AT_ONCE):
+        values = ", ".join(
+            f"({', '.join(map(literal, row.values()))})"
+            for row in infinite.slice(start, _ROWS_AT_ONCE).to_pylist()
+        )
+        yield partial(Session.run, text=f"INSERT INTO {target} {columns} VALUES {values}")
+
+
 def _check_provenance(session: Session) -> None:
     if not session.rows(translate(_TABLE_EXISTS, ("prov", "schema_version")).text):
-        raise StoreError(
+        raise NoStoreError(
             f"{session.address.url}: the database is there, without provenance. Run an optimization or"
             " `optiprov serve` on it."
         )

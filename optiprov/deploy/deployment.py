@@ -58,6 +58,7 @@ class Deployment:
         variables: Mapping[str, Any] = {},
         deployment_id: str | None = None,
     ) -> None:
+        scenario.require_deployable()
         chosen_app_conf(scenario, variables)
         self.scenario = scenario
         self.directory = Path(directory).resolve()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.artifacts import template_file
+from optiprov.deploy.grouping import aggregated_names
 from optiprov.deploy.problems import suggestion
 from optiprov.deploy.selection import select
 from optiprov.deploy.task_texts import tasks_of, tasks_of_play
@@ -174,10 +175,9 @@ def _scope(play: dict[Any, Any], around: Surroundings) -> _Scope:
 
 def _add_aggregated(scope: _Scope, prefix: str, selector: Any, known: KnownHosts, keys: set[str]) -> None:
     if known.is_guess or not isinstance(selector, str):
-        scope.patterns.append(re.compile(re.escape(prefix) + r"\d+_\d+"))
+        scope.patterns.append(re.compile(re.escape(prefix) + r"\d+(_\d+)+"))
         return
-    for host in select(selector, known.hosts):
-        name = prefix + "_".join(host.id.split(".")[-2:])
+    for name in aggregated_names(prefix, [host.numeric_id for host in select(selector, known.hosts)]):
         scope.names.add(name)
         scope.keys[name] = keys
 

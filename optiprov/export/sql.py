@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from optiprov.store import Provenance
+    from optiprov.store.backend import Kind
 
 PAGE_ROWS = 50_000
 """How many rows are in memory at a time."""
 
 ROWS_A_STATEMENT = 200
-_TYPES = {
+_TYPES: dict[Kind, str] = {
     "integer": "BIGINT",
     "double": "DOUBLE",
     "boolean": "BOOLEAN",
@@ -30,7 +31,13 @@ _TYPES = {
     "timestamp": "TIMESTAMP",
     "json": "TEXT",
 }
-_LISTING = {"schema": "text", "view": "text", "column": "text", "type": "text", "position": "integer"}
+_LISTING: dict[str, Kind] = {
+    "schema": "text",
+    "view": "text",
+    "column": "text",
+    "type": "text",
+    "position": "integer",
+}
 _HEADER = """\
 -- Provenance of optiprov. Load it into an empty database:
 --   duckdb new.duckdb < provenance_database.sql
@@ -82,13 +89,13 @@ class _Dump:
         self._table("prov", "listing", _LISTING)
         self._statement("COMMIT")
 
-    def _datasets(self) -> Iterator[tuple[str, dict[str, str]]]:
+    def _datasets(self) -> Iterator[tuple[str, dict[str, Kind]]]:
         """Yield the table of each dataset with its columns."""
         for dataset in read_datasets(self._rows):
             of_attributes = {one.column: one.kind for one in dataset.attributes.values()}
             yield f"d{dataset.key}", {**FIXED_COLUMNS, **of_attributes}
 
-    def _table(self, schema: str, table: str, columns: Mapping[str, str]) -> None:
+    def _table(self, schema: str, table: str, columns: Mapping[str, Kind]) -> None:
         name = f"{schema}.{_name(table)}"
         typed = ", ".join(f"{_name(column)} {_TYPES[kind]}" for column, kind in columns.items())
         self._statement(f"CREATE TABLE {name} ({typed})")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import subprocess
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     from optiprov.deploy.journal import Journal
     from optiprov.deploy.placement import Placement
+
+
+PROVENANCE_ROLE = "provenance"
+"""The role whose hosts get the capture client and its environment."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,24 @@ class HostRequest:
         directory: The directory of the deployment.
         environment: Variables for every process of every host.
         journal: Where each thing is written before it exists.
+        client_environment: Variables for the processes of hosts that get the capture client: those with
+            the role `provenance`.
+        made: What the journal says of hosts that an earlier process made, by id: they are as they were.
+        is_detached: Whether hosts outlive this process.
     """
 
     inputs: Sequence[Path]
     directory: Path
     environment: Mapping[str, str]
     journal: Journal
+    client_environment: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    is_detached: bool = False
+
+    def environment_of(self, placement: Placement) -> dict[str, str]:
+        """The variables for the processes of one host."""
+        own = self.client_environment if PROVENANCE_ROLE in placement.roles else {}
+        return {**self.environment, **own}
 
 
 class Host(ABC):
@@ -98,7 +114,7 @@ class Provider(ABC):
 
     @abstractmethod
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
-        """Make the hosts, in the order of the placements.
+        """Make the hosts, in the order of the placements; those that are made already are taken as they are.
 
         Raises:
             DeploymentError: They cannot be had.

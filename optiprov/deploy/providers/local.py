@@ -132,6 +132,7 @@ class LocalProvider(Provider):
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
         """Make a directory for each host and allot its port."""
         visible = _visible_directories(request)
+        self._ports = PortAllotment(request.journal.path if request.is_detached else None)
         return [self._deploy_one(placement, request, visible) for placement in placements]
 
     def destroy(self) -> None:
@@ -148,8 +149,13 @@ class LocalProvider(Provider):
 
     def _deploy_one(self, placement: Placement, request: HostRequest, visible: Sequence[Path]) -> Host:
         directory = request.directory / "hosts" / placement.id
-        port = self._ports.allot()
-        request.journal.write("host", id=placement.id, directory=str(directory), port=port)
+        made = request.made.get(placement.id)
+        if made is None:
+            port = self._ports.allot()
+            request.journal.write("host", id=placement.id, directory=str(directory), port=port)
+        else:
+            port = int(made["port"])
+            self._ports.take(port)
         self._directories.append(directory)
         for name in ("work", "home", "tmp", "spool"):
             (directory / name).mkdir(parents=True, exist_ok=True)
@@ -159,7 +165,7 @@ class LocalProvider(Provider):
         if home is not None and home.is_dir() and home not in {Path("/"), TMP.resolve()}:
             masks.append(Mask(home, directory / "home"))
         isolation = Isolation(masks, visible, directory / "fstab")
-        return LocalHost(placement, port, directory, isolation, request.environment)
+        return LocalHost(placement, port, directory, isolation, request.environment_of(placement))
 
 
 def _visible_directories(request: HostRequest) -> list[Path]:

@@ -1,8 +1,9 @@
 """Records the load of hosts while applications run.
 
-`python -m optiprov.capture.monitor MARKER INTERVAL_S HOST...` runs on the machine of the hosts, one process a machine. Each host is a task of the transformation
-`monitoring`, with a sample each interval: the machine's metrics, and those of the host's processes, which
-several hosts of one machine do not share. SIGTERM ends it, after a last sample.
+`python -m optiprov.capture.monitor MARKER INTERVAL_S HOST...` runs on the machine of the hosts, one process a
+machine. Each host is a task of the transformation `monitoring`, with a sample each interval: the machine's
+metrics, and those of the host's processes, which several hosts of one machine do not share. SIGTERM ends it,
+after a last sample.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def check_names(source: YamlSource, problems: Problems) -> None:
 
 def check_metadata(source: YamlSource, problems: Problems) -> None:
     """Report metadata that would hide what `_self` holds, and what looks like a misspelled key."""
-    keys = list(Service.model_fields)
+    keys = list(Service.known_keys())
     for layer_index, layer in _elements(source.value, "layers"):
         for index, service in _elements(layer, "services"):
             at = ("layers", layer_index, "services", index)
@@ -58,7 +58,8 @@ def check_prefixes(source: YamlSource, problems: Problems) -> None:
 
 def check_local_share(source: YamlSource, model: LayersServices, directory: Path, problems: Problems) -> None:
     """Report shared directories that do not exist."""
-    for index, path in enumerate(model.environment.local.share):
+    local = model.environment.local
+    for index, path in enumerate(local.share if local else ()):
         if not (directory / path).is_dir():
             message = f"got {path!r}, not a directory. Give one, relative to the scenario or absolute."
             source.report(problems, ("environment", "local", "share", index), message)

@@ -70,6 +70,7 @@ class Deployment:
         supervised: str | None = None,
         on_play: Callable[[str], None] = lambda _stage: None,
     ) -> None:
+        scenario.require_deployable()
         chosen_app_conf(scenario, variables)
         self.scenario = scenario
         self.directory = Path(directory).resolve()

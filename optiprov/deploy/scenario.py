@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.availability import obstacles
 from optiprov.deploy.checks import check_local_share, check_metadata, check_names, check_prefixes
-from optiprov.deploy.models import LayersServices, Network, NetworkFile
+from optiprov.deploy.models import TESTBEDS, LayersServices, Network, NetworkFile, ProvidersFile
+from optiprov.deploy.models.environment import walltime_s
+from optiprov.deploy.models.workflow_env import WORKFLOW_ENV as WORKFLOW_ENV_KIND
 from optiprov.deploy.patterns import KnownHosts
 from optiprov.deploy.placement import Placement, place
 from optiprov.deploy.problems import Problems, suggestion
-from optiprov.deploy.validation import shown, validate
+from optiprov.deploy.validation import validate, validate_kind
 from optiprov.deploy.workflow import Play, read_workflow
 from optiprov.deploy.yaml_source import YamlSource, read_yaml
 from optiprov.errors import ScenarioError
@@ -19,11 +22,14 @@ from optiprov.errors import ScenarioError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from optiprov.deploy.problems import Problem
+
 LAYERS_SERVICES = "layers_services.yaml"
 NETWORK = "network.yaml"
 WORKFLOW = "workflow.yaml"
 WORKFLOW_ENV = "workflow_env.yaml"
-FILES = (LAYERS_SERVICES, NETWORK, WORKFLOW, WORKFLOW_ENV)
+PROVIDERS = "providers.yaml"
+FILES = (LAYERS_SERVICES, NETWORK, WORKFLOW, WORKFLOW_ENV, PROVIDERS)
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Scenario:
         plays: The plays of workflow.yaml.
         networks: The rules of network.yaml.
         app_confs: The named sets of variables of workflow_env.yaml.
+        obstacles: What it asks for that cannot be had here: deploying it is refused.
     """
 
     directory: Path
@@ -47,6 +54,7 @@ class Scenario:
     plays: tuple[Play, ...]
     networks: tuple[Network, ...] = ()
     app_confs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    obstacles: tuple[Problem, ...] = ()
 
     @property
     def job_name(self) -> str:
@@ -57,15 +65,28 @@ class Scenario:
     def walltime_s(self) -> float | None:
         """How long an application may run, in seconds; None is without limit."""
         walltime = self.layers_services.environment.walltime
-        if walltime is None:
-            return None
-        hours, minutes, seconds = (int(part) for part in walltime.split(":"))
-        return float(3600 * hours + 60 * minutes + seconds)
+        return None if walltime is None else walltime_s(walltime)
+
+    def require_deployable(self) -> None:
+        """Refuse a scenario that asks for what cannot be had.
+
+        Raises:
+            ScenarioError: It has obstacles; the message tells each, with a way on.
+        """
+        if self.obstacles:
+            raise ScenarioError("\n".join(str(obstacle) for obstacle in self.obstacles))
+
+    @property
+    def lanes(self) -> int:
+        """How many ingest lanes its provenance service has."""
+        provenance = self.layers_services.provenance
+        return provenance.parallelism if provenance else 1
 
     @property
     def input_dirs(self) -> tuple[Path, ...]:
         """What it reads from: its directory, its artifacts, and what `environment: local: share` names."""
-        shared = (self.directory / path for path in self.layers_services.environment.local.share)
+        local = self.layers_services.environment.local
+        shared = (self.directory / path for path in (local.share if local else ()))
         return (self.directory, self.artifacts_dir, *shared)
 
     @property
@@ -74,7 +95,9 @@ class Scenario:
         return tuple(path for name in FILES if (path := self.directory / name).exists())
 
 
-def load_scenario(scenario_dir: Path, artifacts_dir: Path | None = None) -> Scenario:
+def load_scenario(
+    scenario_dir: Path, artifacts_dir: Path | None = None, *, provider: str | None = None
+) -> Scenario:
     """Read and check a scenario.
 
     Args:
@@ -82,6 +105,8 @@ def load_scenario(scenario_dir: Path, artifacts_dir: Path | None = None) -> Scen
             network.yaml and workflow_env.yaml.
         artifacts_dir: Where tasks find the files that they copy; by default `artifacts` in the
             scenario's directory if there is one, else the scenario's directory.
+        provider: Whose hosts all services get, whatever testbeds they name; by default what
+            providers.yaml says, or the testbeds' own.
 
     Raises:
         ScenarioError: The scenario cannot be used; the message tells every problem, one a line.
@@ -93,32 +118,42 @@ def load_scenario(scenario_dir: Path, artifacts_dir: Path | None = None) -> Scen
     for what, path in (("scenario", directory), ("artifacts", Path(artifacts_dir))):
         if not path.is_dir():
             raise ScenarioError(f"{path}: is not a directory. Give the directory of the {what}.")
-    return _Loader(directory, Path(artifacts_dir)).load()
+    if provider is not None and provider not in ProvidersFile.known_keys():
+        there = list(ProvidersFile.known_keys())
+        raise ScenarioError(
+            f"provider: got {provider!r}. {suggestion(provider, there)}Allowed: {', '.join(there)}."
+        )
+    return _Loader(directory, Path(artifacts_dir), provider).load()
 
 
 class _Loader:
     """Reads the files of one scenario, gathering problems."""
 
-    def __init__(self, directory: Path, artifacts_dir: Path) -> None:
+    def __init__(self, directory: Path, artifacts_dir: Path, provider: str | None) -> None:
         self._directory = directory
+        self._provider = provider
         self._artifacts_dir = artifacts_dir
         self._problems = Problems()
 
     def load(self) -> Scenario:
-        layers_services, known = self._layers_services()
+        providers = self._providers()
+        source, layers_services, known = self._layers_services()
         plays = self._workflow(known)
         networks = self._networks(known)
         app_confs = self._app_confs()
         self._problems.raise_if_any()
-        assert layers_services is not None  # noqa: S101  without it there is a problem
+        assert source is not None  # noqa: S101  without it there is a problem
+        assert layers_services is not None  # noqa: S101  as above
+        placements = place(layers_services, providers.provider)
         return Scenario(
             directory=self._directory.resolve(),
             artifacts_dir=self._artifacts_dir.resolve(),
             layers_services=layers_services,
-            placements=place(layers_services.layers),
+            placements=placements,
             plays=plays,
             networks=networks,
             app_confs=app_confs,
+            obstacles=obstacles(source, layers_services, placements),
         )
 
     def _read(self, name: str, *, required: bool) -> YamlSource | None:
@@ -130,17 +165,25 @@ class _Loader:
             return None
         return read_yaml(path, self._problems)
 
-    def _layers_services(self) -> tuple[LayersServices | None, KnownHosts]:
+    def _layers_services(self) -> tuple[YamlSource | None, LayersServices | None, KnownHosts]:
         source = self._read(LAYERS_SERVICES, required=True)
         if source is None:
-            return None, KnownHosts(())
+            return None, None, KnownHosts(())
         model = validate(source, LayersServices, self._problems, value=source.value)
         check_names(source, self._problems)
         check_metadata(source, self._problems)
         if model is not None:
             check_local_share(source, model, self._directory, self._problems)
-            return model, KnownHosts(place(model.layers))
-        return None, KnownHosts.guessed(source.value)
+            return source, model, KnownHosts(place(model))
+        return source, None, KnownHosts.guessed(source.value)
+
+    def _providers(self) -> ProvidersFile:
+        if self._provider is not None:
+            return ProvidersFile(**{self._provider: TESTBEDS})
+        source = self._read(PROVIDERS, required=False)
+        if source is None or source.value is None:
+            return ProvidersFile()
+        return validate(source, ProvidersFile, self._problems, value=source.value) or ProvidersFile()
 
     def _workflow(self, known: KnownHosts) -> tuple[Play, ...]:
         source = self._read(WORKFLOW, required=True)
@@ -165,11 +208,4 @@ class _Loader:
         source = self._read(WORKFLOW_ENV, required=False)
         if source is None or source.value is None:
             return {}
-        if not isinstance(source.value, dict):
-            source.report(self._problems, (), f"got {shown(source.value)}, expected a mapping of named sets.")
-            return {}
-        for name, values in source.value.items():
-            if not isinstance(values, dict):
-                message = f"got {shown(values)}, expected a mapping of variables."
-                source.report(self._problems, (str(name),), message)
-        return {str(name): values for name, values in source.value.items()}
+        return validate_kind(source, WORKFLOW_ENV_KIND, self._problems) or {}

@@ -35,7 +35,16 @@ def describe(host: Host) -> dict[str, Any]:
         "address4": host.address,
         "url": url,
         "url4": url,
+        **_ipv6(host),
+        **({"gateway": host.gateway} if host.gateway else {}),
     }
+
+
+def _ipv6(host: Host) -> dict[str, Any]:
+    if host.address6 is None:
+        return {}
+    url = f"[{host.address6}]:{host.port}"
+    return {"__address6__": host.address6, "address6": host.address6, "url6": url}
 
 
 def chosen_app_conf(scenario: Scenario, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -84,15 +93,19 @@ class Variables:
         self, play: Play, optimization_config: Mapping[str, Any]
     ) -> list[tuple[Host, dict[str, Any]]]:
         """The hosts of a play, each with its variables and those of the services it depends on."""
-        hosts = select(play.hosts, self._hosts)
-        result = [
-            (host, {**self.of_host(host), "optimization_config": optimization_config}) for host in hosts
+        chosen = [
+            (host, {**self.of_host(host), "optimization_config": optimization_config})
+            for host in select(play.hosts, self._hosts)
         ]
         for dependency in play.depends_on:
             services = [self._selves[host.id] for host in select(dependency.service_selector, self._hosts)]
-            for (_, variables), more in zip(result, group(dependency, len(hosts), services), strict=True):
-                variables.update(more)
-        return result
+            found = group(dependency, [self._selves[host.id] for host, _ in chosen], services)
+            chosen = [
+                (host, {**variables, **more})
+                for (host, variables), more in zip(chosen, found, strict=True)
+                if more is not None
+            ]
+        return chosen
 
     def selves(self) -> list[tuple[Host, dict[str, Any]]]:
         """Each host with its `_self`."""

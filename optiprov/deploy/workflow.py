@@ -33,6 +33,7 @@ class Play:
         name: What the scenario calls it; empty if it has no name.
         depends_on: The services that its hosts learn about.
         tasks: Its tasks, by stage.
+        keywords: Further keywords of Ansible (become, vars, ...), as they stand there.
     """
 
     hosts: str
@@ -41,6 +42,7 @@ class Play:
     name: str = ""
     depends_on: tuple[Dependency, ...] = ()
     tasks: Mapping[Stage, tuple[Task, ...]] = field(default_factory=dict)
+    keywords: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_workflow(source: YamlSource, known: KnownHosts, problems: Problems) -> tuple[Play, ...]:
@@ -74,6 +76,7 @@ def _read_play(source: YamlSource, index: int, known: KnownHosts, problems: Prob
         name=model.name or "",
         depends_on=tuple(model.depends_on or ()),
         tasks=tasks,
+        keywords=model.keywords,
     )
 
 

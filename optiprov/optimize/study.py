@@ -73,7 +73,7 @@ class Study:
             remove = stack.enter_context(_removed_unless_kept(directory))
             supervisor = Supervisor(f"OPTIPROV_STUDY_PROCESS={name}-{new_id()}")
             stack.callback(_end_children, supervisor)
-            lanes = self._load_scenario().layers_services.provenance.parallelism
+            lanes = self._load_scenario().lanes
             service = stack.enter_context(
                 StudyService(self._optimization.store, directory, supervisor.environment, lanes=lanes)
             )

@@ -54,6 +54,8 @@ class Host(ABC):
     Attributes:
         placement: The place in the scenario.
         address: How other hosts reach it.
+        address6: Its IPv6 address, None if it has none.
+        gateway: The machine through which others reach it, None if they reach it directly.
         port: A TCP port for its service, free for the deployment's time.
         working_dir: Where its tasks run, and where relative destinations lie.
         spool_dir: The provenance spool of its processes, on this machine.
@@ -62,6 +64,8 @@ class Host(ABC):
 
     placement: Placement
     address: str
+    address6: str | None = None
+    gateway: str | None = None
     port: int
     working_dir: str
     spool_dir: Path

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.availability import obstacles
 from optiprov.deploy.checks import check_local_share, check_metadata, check_names, check_prefixes
-from optiprov.deploy.models import TESTBEDS, LayersServices, Network, NetworkFile, ProvidersFile
+from optiprov.deploy.models import (
+    TESTBEDS,
+    LayersServices,
+    Network,
+    NetworkFile,
+    ProvenanceService,
+    ProvidersFile,
+)
 from optiprov.deploy.models.environment import walltime_s
 from optiprov.deploy.models.workflow_env import WORKFLOW_ENV as WORKFLOW_ENV_KIND
 from optiprov.deploy.patterns import KnownHosts
@@ -20,7 +28,7 @@ from optiprov.deploy.yaml_source import YamlSource, read_yaml
 from optiprov.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from optiprov.deploy.problems import Problem
 
@@ -30,6 +38,9 @@ WORKFLOW = "workflow.yaml"
 WORKFLOW_ENV = "workflow_env.yaml"
 PROVIDERS = "providers.yaml"
 FILES = (LAYERS_SERVICES, NETWORK, WORKFLOW, WORKFLOW_ENV, PROVIDERS)
+
+DISPENSABLE = ("monitoring", "kwollect", "monitoring_iotlab")
+"""Keys of layers_services.yaml that a scenario can be deployed without."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,33 @@ class Scenario:
         """How many ingest lanes its provenance service has."""
         provenance = self.layers_services.provenance
         return provenance.parallelism if provenance else 1
+
+    def without(self, keys: Collection[str]) -> Scenario:
+        """The scenario without some of the keys of layers_services.yaml that it can do without.
+
+        Args:
+            keys: Some of `DISPENSABLE`.
+        """
+        absent: dict[str, Any] = dict.fromkeys(keys)
+        content = dataclasses.replace(self.layers_services, **absent)
+        left = tuple(one for one in self.obstacles if one.key.partition(".")[0] not in keys)
+        return dataclasses.replace(self, layers_services=content, obstacles=left)
+
+    @property
+    def provenance_service(self) -> ProvenanceService:
+        """How its provenance service runs: as the key `provenance` says, or by default."""
+        return self.layers_services.provenance or ProvenanceService()
+
+    def find_artifact(self, name: str) -> Path:
+        """A file that the scenario names: below its artifacts, else in its own directory."""
+        inside = self.artifacts_dir / name
+        return inside if inside.exists() else self.directory / name
+
+    @property
+    def is_monitored(self) -> bool:
+        """Whether the load of its hosts is recorded."""
+        monitoring = self.layers_services.monitoring
+        return monitoring is not None and monitoring.type == "dstat"
 
     @property
     def input_dirs(self) -> tuple[Path, ...]:

@@ -125,5 +125,9 @@ class Provider(ABC):
         """
 
     @abstractmethod
+    def detach(self) -> None:
+        """Let go of what this process holds; the hosts stay, for another process to go on with."""
+
+    @abstractmethod
     def destroy(self) -> None:
         """Remove the hosts; what was fetched, logs and unsent provenance stay."""

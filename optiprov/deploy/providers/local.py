@@ -135,6 +135,10 @@ class LocalProvider(Provider):
         self._ports = PortAllotment(request.journal.path if request.is_detached else None)
         return [self._deploy_one(placement, request, visible) for placement in placements]
 
+    def detach(self) -> None:
+        """Let go of the ports, which stay reserved."""
+        self._ports.let_go()
+
     def destroy(self) -> None:
         """Remove the hosts' directories but a spool that is not empty, and give the ports back."""
         for directory in self._directories:

@@ -109,7 +109,7 @@ workflow.end()
 Examples:
   optiprov init my_scenario && optiprov deploy my_scenario"""
 )
-@click.argument("directory", type=click.Path(file_okay=False, path_type=Path), default=Path("."))
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path), default=Path())
 def command(directory: Path) -> None:
     """Write a scenario into DIRECTORY that runs at once: a master and two workers on this machine.
 

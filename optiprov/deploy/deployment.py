@@ -394,7 +394,10 @@ class Deployment:
         """Record the load of the hosts, where the scenario asks for it and somebody stores it."""
         broker = self._environment | self._client_environment
         if self.scenario.is_monitored and "OPTIPROV_BROKER" in broker:
-            self._monitor.start(self.hosts, broker)
+            # Where all of the deployment ends with this process, the monitor does too.
+            is_whole = self._supervised == marker_of(self.id)
+            supervised = self._supervisor.environment if self._supervisor and is_whole else {}
+            self._monitor.start(self.hosts, {**broker, **supervised})
 
     def _run_finalize(self) -> StageRun | None:
         if self._workbench is None or self._processes is None:

@@ -7,7 +7,6 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optiprov.deploy.execution import Workbench
 from optiprov.deploy.infrastructure import Infrastructure
 from optiprov.deploy.journal import JOURNAL_NAME, MARKER_VARIABLE, Journal, marker_of, read_journal
 from optiprov.deploy.launch import Launch, runs_finite_tasks
@@ -19,6 +18,7 @@ from optiprov.deploy.stages import StageRun
 from optiprov.deploy.supervisor import Supervisor
 from optiprov.deploy.variables import Variables, chosen_app_conf
 from optiprov.deploy.watchdog import end_processes, not_recycled
+from optiprov.deploy.workbench import Workbench
 from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ class Deployment:
         wait: bool = True,
         duration_s: float = 0,
         timeout_s: float | None = None,
+        fails_fast: bool = False,
     ) -> Path:
         """Run the stage launch.
 
@@ -199,6 +200,8 @@ class Deployment:
             duration_s: If above 0, the launch has ended after this time, or before it as soon as no
                 process of it runs any more; what runs then goes on until `stop()` or `finalize()`.
             timeout_s: Seconds after which the stage fails and its processes are ended.
+            fails_fast: Whether the first failed task ends the stage and its processes. Else only its host
+                does no further task.
 
         Returns:
             The directory of the deployment.
@@ -207,7 +210,9 @@ class Deployment:
             DeploymentError: A task failed, time ran out, the deployment is not prepared, or `stop()` was
                 called.
         """
-        launch = self._begin_launch(dict(optimization_config or {}), timeout_s, duration_s)
+        launch = self._begin_launch(
+            dict(optimization_config or {}), timeout_s, duration_s, fails_fast=fails_fast
+        )
         if wait:
             launch.wait(None)
             launch.run.raise_if_failed()
@@ -371,7 +376,12 @@ class Deployment:
             raise DeploymentError(f"the deployment {self.id} was stopped: only finalize() can follow.")
 
     def _begin_launch(
-        self, optimization_config: Mapping[str, Any], timeout_s: float | None, duration_s: float
+        self,
+        optimization_config: Mapping[str, Any],
+        timeout_s: float | None,
+        duration_s: float,
+        *,
+        fails_fast: bool,
     ) -> Launch:
         with self._lock:
             self._refuse_if_stopped()
@@ -381,7 +391,11 @@ class Deployment:
                 raise DeploymentError("the stage launch still runs. Call wait() or stop() first.")
             self._processes.open()
             run = self._new_run(
-                "launch", optimization_config, timeout_s=timeout_s, on_failure=self._on_failure
+                "launch",
+                optimization_config,
+                timeout_s=timeout_s,
+                fails_fast=fails_fast,
+                on_failure=self._on_failure,
             )
             self._start_monitor()
             is_finite = runs_finite_tasks(self.scenario.plays)
@@ -409,7 +423,7 @@ class Deployment:
         return run
 
     def _on_failure(self) -> None:
-        """A task failed: an application that is being launched is stopped as a whole."""
+        """The stage launch has to end: the application is stopped as a whole."""
         if not self.has_ended() and not self._is_finalized:
             self._end_processes()
 

@@ -21,6 +21,7 @@ from optiprov.deploy.models.environment import walltime_s
 from optiprov.deploy.models.workflow_env import WORKFLOW_ENV as WORKFLOW_ENV_KIND
 from optiprov.deploy.patterns import KnownHosts
 from optiprov.deploy.placement import Placement, place
+from optiprov.deploy.plays import ansible_obstacles
 from optiprov.deploy.problems import Problems, suggestion
 from optiprov.deploy.validation import validate, validate_kind
 from optiprov.deploy.workflow import Play, read_workflow
@@ -191,7 +192,7 @@ class _Loader:
             plays=plays,
             networks=networks,
             app_confs=app_confs,
-            obstacles=obstacles(source, layers_services, placements),
+            obstacles=(*obstacles(source, layers_services, placements), *ansible_obstacles(plays)),
         )
 
     def _read(self, name: str, *, required: bool) -> YamlSource | None:

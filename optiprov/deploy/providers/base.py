@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from optiprov.deploy.journal import Journal
     from optiprov.deploy.placement import Placement
+    from optiprov.deploy.providers.files import HostFiles
 
 
 PROVENANCE_ROLE = "provenance"
@@ -60,6 +61,7 @@ class Host(ABC):
         working_dir: Where its tasks run, and where relative destinations lie.
         spool_dir: The provenance spool of its processes, on this machine.
         shell: The program that runs shell commands.
+        files: Its files.
     """
 
     placement: Placement
@@ -70,6 +72,7 @@ class Host(ABC):
     working_dir: str
     spool_dir: Path
     shell: str
+    files: HostFiles
 
     @property
     def id(self) -> str:
@@ -92,6 +95,10 @@ class Host(ABC):
         stderr: Path,
     ) -> subprocess.Popen[bytes]:
         """Start a process as the leader of a session of its own, output going to files."""
+
+    @abstractmethod
+    def enclosed(self, argv: Sequence[str]) -> list[str]:
+        """The command of this machine that runs another one on the host, as `start` does."""
 
     @abstractmethod
     def write(self, source: bytes | Path, dest: str, *, name: str, mode: int | None) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from optiprov.deploy.ports import PortAllotment
 from optiprov.deploy.providers.base import Host, HostRequest, Provider
 from optiprov.deploy.providers.isolation import SHELL, Isolation, Mask
+from optiprov.deploy.providers.local_files import LocalFiles
 from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class LocalHost(Host):
         self.shell = _shell()
         self._home = directory / "home"
         self._isolation = isolation
+        self.files = LocalFiles(self._absolute, self._outside)
         tmp = str(TMP if isolation.is_private else directory / "tmp")
         self._environment = _environment(self._home, tmp, self.spool_dir, environment)
 
@@ -75,6 +77,11 @@ class LocalHost(Host):
                 env=_joined(self._environment, environment),
                 start_new_session=True,
             )
+
+    def enclosed(self, argv: Sequence[str]) -> list[str]:
+        """The command that runs another one in the host's namespace, environment and working directory."""
+        environment = [f"{name}={value}" for name, value in self._environment.items()]
+        return ["env", "-i", *environment, *self._isolation.enter(argv, self.working_dir)]
 
     def write(self, source: bytes | Path, dest: str, *, name: str, mode: int | None) -> None:
         """Write a file, making the directories above it; an existing one is replaced as a whole."""

@@ -7,12 +7,13 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.client_archive import ARCHIVE_NAME, write_client_archive
 from optiprov.deploy.infrastructure import Infrastructure
 from optiprov.deploy.journal import JOURNAL_NAME, MARKER_VARIABLE, Journal, marker_of, read_journal
 from optiprov.deploy.launch import Launch, runs_finite_tasks
 from optiprov.deploy.monitoring import HostMonitor
 from optiprov.deploy.processes import ProcessTable
-from optiprov.deploy.providers.base import Host, HostRequest
+from optiprov.deploy.providers.base import PROVENANCE_ROLE, Host, HostRequest
 from optiprov.deploy.record import LAYERS_SERVICES_VALIDATE, WorkflowRecord, write_layers_services
 from optiprov.deploy.stages import StageRun
 from optiprov.deploy.supervisor import Supervisor
@@ -354,10 +355,19 @@ class Deployment:
         )
         self._processes = ProcessTable(self._journal, supervisor)
         self.hosts = self._infrastructure.deploy(request)
+        self._give_clients()
         self._workbench = self._make_workbench(self._processes)
         if not (self.directory / LAYERS_SERVICES_VALIDATE).exists():
             variables = self._workbench.variables
             write_layers_services(self.scenario, variables, self.directory, self._provenance)
+
+    def _give_clients(self) -> None:
+        """Copy the capture client onto the hosts that record and do not have it."""
+        lacking = [host for host in self.hosts if PROVENANCE_ROLE in host.roles and not host.has_client]
+        if lacking:
+            archive = write_client_archive(self.directory / ARCHIVE_NAME)
+            for host in lacking:
+                host.give_client(archive)
 
     def _make_workbench(self, processes: ProcessTable) -> Workbench:
         self.output_dir.mkdir(exist_ok=True)

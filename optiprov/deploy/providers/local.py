@@ -29,6 +29,8 @@ PACKAGE = Path(__file__).resolve().parents[2]
 class LocalHost(Host):
     """A directory with `work`, `home`, `tmp` and `spool`, and the processes started there.
 
+    The Python of its tasks finds the capture client where this one has it.
+
     Args:
         placement: The place in the scenario.
         port: The TCP port of its service.
@@ -36,6 +38,8 @@ class LocalHost(Host):
         isolation: What its processes see of this machine.
         environment: Variables for all of its processes.
     """
+
+    has_client = True
 
     def __init__(
         self,
@@ -82,6 +86,13 @@ class LocalHost(Host):
         """The command that runs another one in the host's namespace, environment and working directory."""
         environment = [f"{name}={value}" for name, value in self._environment.items()]
         return ["env", "-i", *environment, *self._isolation.enter(argv, self.working_dir)]
+
+    def give_client(self, archive: Path) -> None:
+        """Copy the client into the home directory, and put it first on the path of Python."""
+        place = f"~/.optiprov/{archive.name}"
+        self.write(archive, place, name=archive.name, mode=None)
+        own = {"PYTHONPATH": self._absolute(place)}
+        self._environment = _joined(self._environment, own)
 
     def write(self, source: bytes | Path, dest: str, *, name: str, mode: int | None) -> None:
         """Write a file, making the directories above it; an existing one is replaced as a whole."""

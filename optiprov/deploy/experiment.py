@@ -22,10 +22,9 @@ from optiprov.deploy.experiment_state import (
     now,
 )
 from optiprov.deploy.journal import JOURNAL_NAME, Journal
-from optiprov.deploy.scenario import load_scenario
+from optiprov.deploy.loading import load_scenario
 from optiprov.deploy.scenario_service import DATA_DIR, ScenarioService
 from optiprov.deploy.supervisor import Supervisor
-from optiprov.deploy.variables import chosen_app_conf
 from optiprov.deploy.watchdog import end_processes
 from optiprov.errors import DeploymentError, OptiprovError, ScenarioError
 from optiprov.store.url import without_password
@@ -410,10 +409,8 @@ def check_deployable(
     problems = []
     for directory in scenario_dirs:
         try:
-            scenario = load_scenario(directory, artifacts_dir, provider=provider).without(without)
-            scenario.require_deployable()
-            for app_conf in app_confs:
-                chosen_app_conf(scenario, {"app_conf": app_conf})
+            scenario = load_scenario(directory, artifacts_dir, provider=provider, app_confs=app_confs)
+            scenario.without(without).require_deployable()
         except ScenarioError as error:
             problems.append(str(error))
     if problems:

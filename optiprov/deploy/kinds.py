@@ -196,7 +196,10 @@ class Choice(Kind):
             if type(value) is type(allowed) and value == allowed:
                 return allowed
         listed = [str(allowed) for allowed in self.values]
-        hint = suggestion(str(value), listed)
+        if str(value) in listed:
+            hint = "Remove the quotes. " if isinstance(value, str) else "Put it in quotes. "
+        else:
+            hint = suggestion(str(value), listed)
         place.report(f"got {shown(value)}. {hint}Allowed: {', '.join(listed)}.")
         return INVALID
 
@@ -227,6 +230,8 @@ class ListOf(Kind):
         if self.or_one and not isinstance(value, list | dict) and value is not None:
             element = self.item.read(value, place)
             return INVALID if element is INVALID else (element,)
+        if isinstance(value, dict):
+            return _refuse(value, "a list: write '- ' before the first key of each element", place)
         if not isinstance(value, list):
             return _refuse(value, "a list", place)
         if len(value) < self.at_least:

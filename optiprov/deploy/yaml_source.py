@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 KeyPath: TypeAlias = "tuple[str | int, ...]"
 
+MAX_VALUES = 100_000
+"""The most values that a file may have; aliases count as often as they stand for something."""
+
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -65,6 +68,9 @@ def read_yaml(path: Path, problems: Problems) -> YamlSource | None:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         problems.add(path, line, "", f"is not YAML: {problem}. Check indentation, colons and quotes.")
         return None
+    except RecursionError:
+        problems.add(path, 1, "", "is nested too deeply to be read. Scenarios need a few levels only.")
+        return None
     finally:
         loader.dispose()
     return YamlSource(path, value, reader.lines)
@@ -79,6 +85,7 @@ class _NodeReader:
         self._path = path
         self._problems = problems
         self._open: set[int] = set()
+        self._values = 0
 
     def value(self, node: yaml.Node, key_path: KeyPath) -> Any:
         self.lines.setdefault(key_path, node.start_mark.line + 1)
@@ -86,13 +93,17 @@ class _NodeReader:
             raise yaml.constructor.ConstructorError(
                 problem="an alias contains itself", problem_mark=node.start_mark
             )
+        self._values += 1
+        if self._values > MAX_VALUES:
+            problem = f"more than {MAX_VALUES} values, what aliases stand for counted"
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):
                 return self._mapping(node, key_path)
             if isinstance(node, yaml.SequenceNode):
                 return [self.value(child, (*key_path, index)) for index, child in enumerate(node.value)]
-            return self._loader.construct_object(node, deep=True)
+            return self._scalar(node)
         finally:
             self._open.discard(id(node))
 
@@ -112,7 +123,15 @@ class _NodeReader:
             raise yaml.constructor.ConstructorError(
                 problem="a key is not a scalar", problem_mark=node.start_mark
             )
-        return self._loader.construct_object(node, deep=True)
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            return self._loader.construct_object(node, deep=True)
+        except (ValueError, TypeError, OverflowError, LookupError) as error:  # such as the 31st of June
+            raise yaml.constructor.ConstructorError(
+                problem=f"a value that its type cannot have ({error})", problem_mark=node.start_mark
+            ) from error
 
     def _report_duplicates(self, node: yaml.MappingNode) -> None:
         first_lines: dict[Any, int] = {}

@@ -188,7 +188,7 @@ def test_missing_program_and_file_are_told(deploy):
     deployment.prepare()
     with pytest.raises(DeploymentError, match="status 127"):
         deployment.launch()
-    deployment = deploy("- hosts: cloud\n  prepare:\n    - copy: src=nowhere dest=x\n")
+    deployment = deploy("- hosts: cloud\n  prepare:\n    - copy: {src: \"{{ 'nowhere' }}\", dest: x}\n")
     with pytest.raises(DeploymentError, match="src 'nowhere' is not there; looked in"):
         deployment.prepare()
 

@@ -144,12 +144,14 @@ def _indented_lines(page):
 
 def test_scenario_snippets_are_accepted(page_dir):
     """Each piece of YAML in scenario.md is a file that is right beside the page's own example."""
-    pieces = [(info, text) for language, info, text in blocks(DOCS / "scenario.md") if language == "yaml"]
-    for info, text in pieces:
+    pieces = list(blocks(DOCS / "scenario.md"))
+    for _, info, text in pieces:
         if info.startswith("title="):
-            (page_dir / info.removeprefix("title=")).write_text(text, encoding="utf-8")
+            path = page_dir / info.removeprefix("title=")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     load_scenario(page_dir)
-    others = [text for info, text in pieces if not info]
+    others = [text for language, info, text in pieces if language == "yaml" and not info]
     assert len(others) >= 4
     for number, text in enumerate(others):
         directory = page_dir.with_name(f"snippet-{number}")

@@ -19,6 +19,7 @@ from optiprov.deploy.models import TESTBEDS, LayersServices, Network, NetworkFil
 from optiprov.deploy.models import WORKFLOW_ENV as WORKFLOW_ENV_SETS
 from optiprov.deploy.patterns import KnownHosts, known_hosts
 from optiprov.deploy.placement import place
+from optiprov.deploy.plays import ansible_obstacles
 from optiprov.deploy.problems import Problem, Problems, suggestion
 from optiprov.deploy.scenario import LAYERS_SERVICES, NETWORK, PROVIDERS, WORKFLOW, WORKFLOW_ENV, Scenario
 from optiprov.deploy.surroundings import Surroundings
@@ -136,7 +137,7 @@ class _Loader:
             plays=plays,
             networks=networks,
             app_confs=app_confs,
-            obstacles=obstacles(source, content, placements),
+            obstacles=(*obstacles(source, content, placements), *ansible_obstacles(plays)),
         )
         return Checked(scenario, ())
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.models import ProvenanceService
 from optiprov.deploy.models.environment import walltime_s
 from optiprov.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from optiprov.deploy.models import LayersServices, Network
@@ -23,6 +25,9 @@ WORKFLOW = "workflow.yaml"
 WORKFLOW_ENV = "workflow_env.yaml"
 PROVIDERS = "providers.yaml"
 FILES = (LAYERS_SERVICES, NETWORK, WORKFLOW, WORKFLOW_ENV, PROVIDERS)
+
+DISPENSABLE = ("monitoring", "kwollect", "monitoring_iotlab")
+"""Keys of layers_services.yaml that a scenario can be deployed without."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,33 @@ class Scenario:
         """How many ingest lanes its provenance service has."""
         provenance = self.layers_services.provenance
         return provenance.parallelism if provenance else 1
+
+    def without(self, keys: Collection[str]) -> Scenario:
+        """The scenario without some of the keys of layers_services.yaml that it can do without.
+
+        Args:
+            keys: Some of `DISPENSABLE`.
+        """
+        absent: dict[str, Any] = dict.fromkeys(keys)
+        content = dataclasses.replace(self.layers_services, **absent)
+        left = tuple(one for one in self.obstacles if one.key.partition(".")[0] not in keys)
+        return dataclasses.replace(self, layers_services=content, obstacles=left)
+
+    @property
+    def provenance_service(self) -> ProvenanceService:
+        """How its provenance service runs: as the key `provenance` says, or by default."""
+        return self.layers_services.provenance or ProvenanceService()
+
+    def find_artifact(self, name: str) -> Path:
+        """A file that the scenario names: below its artifacts, else in its own directory."""
+        inside = self.artifacts_dir / name
+        return inside if inside.exists() else self.directory / name
+
+    @property
+    def is_monitored(self) -> bool:
+        """Whether the load of its hosts is recorded."""
+        monitoring = self.layers_services.monitoring
+        return monitoring is not None and monitoring.type == "dstat"
 
     @property
     def input_dirs(self) -> tuple[Path, ...]:

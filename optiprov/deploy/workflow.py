@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from optiprov.deploy.models import PlayModel
-from optiprov.deploy.tasks import Task, read_task
+from optiprov.deploy.task_reading import read_task
 from optiprov.deploy.validation import shown, validate
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from optiprov.deploy.models import Dependency
     from optiprov.deploy.patterns import KnownHosts
     from optiprov.deploy.problems import Problems
+    from optiprov.deploy.tasks import Task
     from optiprov.deploy.yaml_source import YamlSource
 
 Stage = Literal["prepare", "launch", "finalize"]

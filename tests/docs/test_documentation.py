@@ -76,6 +76,15 @@ def test_scenario_example_works_as_printed(page_dir, environment):
     assert len(run_page(DOCS / "scenario.md", page_dir, environment, in_process=True)) == 2
 
 
+@pytest.mark.slow
+def test_running_works_as_printed(page_dir, environment):
+    """What init writes is deployed in one go and step by step, and its provenance is asked."""
+    outputs = run_page(DOCS / "running.md", page_dir, environment)
+    assert "query it: optiprov query --store" in outputs[1]
+    assert "destroyed; results, logs and provenance stay there." in outputs[-1]
+    assert len(list((page_dir / "squares").glob("2*/provenance-data/provenance_database.sql"))) == 2
+
+
 def test_search_space_examples_work_as_printed(page_dir, environment):
     """The files and the Python of search-space.md give what the page says."""
     assert len(run_page(DOCS / "search-space.md", page_dir, environment)) == 3

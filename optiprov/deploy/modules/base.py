@@ -1,9 +1,9 @@
-"""What a module is: a name, its arguments, and either a command for a host or work on its files."""
+"""What a module is: a name, its arguments, and either a command for a host or work done without one."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -13,65 +13,44 @@ if TYPE_CHECKING:
     from optiprov.deploy.providers.base import Host
 
 
-class Module(ABC):
-    """What a task can do. Modules have no state, one instance serves all tasks and threads.
+@dataclass(frozen=True)
+class Outcome:
+    """What a module did.
 
     Attributes:
-        name: Ansible's name of it.
-        arguments: The arguments that it takes.
-        required: Those that must be given.
-        free_form: The argument for which a plain text stands; None where a text is `key=value ...`.
-        arguments_not_yet: Ansible's arguments that a later version takes.
+        changed: Whether the host is another than before.
+        message: What was done, in a line.
+        details: What the task registers beside `changed` and `msg`, by Ansible's names.
+        is_skipped: Whether there was nothing to do.
+        output: What the task's log gets, if that is more than the message.
     """
 
-    name: ClassVar[str]
-    arguments: ClassVar[tuple[str, ...]]
-    required: ClassVar[tuple[str, ...]] = ()
-    free_form: ClassVar[str | None] = None
-    arguments_not_yet: ClassVar[frozenset[str]] = frozenset()
-
-    def problems(self, arguments: Mapping[str, Any]) -> Iterator[str]:
-        """What is wrong with arguments that are all known and complete."""
-        del arguments
-        return iter(())
-
-
-class CommandModule(Module):
-    """A module that runs a process on the host."""
-
-    @abstractmethod
-    def argv(self, arguments: Mapping[str, Any], host: Host) -> list[str]:
-        """The command, from rendered arguments."""
-
-
-class FileModule(Module):
-    """A module that moves files between the scenario and a host."""
-
-    @abstractmethod
-    def apply(self, arguments: Mapping[str, Any], context: FileContext) -> str:
-        """Do the work with rendered arguments, and say in a line what was done.
-
-        Raises:
-            OSError: A file is missing or cannot be written.
-            ValueError: An argument is wrong.
-        """
+    changed: bool
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    is_skipped: bool = False
+    output: str | None = None
 
 
 @dataclass(frozen=True)
-class FileContext:
-    """What a file module works with.
+class ModuleContext:
+    """What a module works with.
 
     Attributes:
         host: The host.
         sources: Directories in which a relative `src` is looked for, in turn.
         fetched_dir: Where relative destinations of fetched files lie.
-        render: Renders a text with the variables of the task.
+        render_file: Renders the text of a file with the variables of the task.
+        evaluate: The value of an expression with the variables of the task.
+        label: A file name that no other execution on the host has.
     """
 
     host: Host
     sources: tuple[Path, ...]
     fetched_dir: Path
-    render: Callable[[str], str]
+    render_file: Callable[..., str]
+    evaluate: Callable[[str], Any]
+    label: str
 
     def source(self, src: str) -> Path:
         """The file or directory of the scenario that `src` names.
@@ -87,20 +66,52 @@ class FileContext:
         raise FileNotFoundError(f"src {src!r} is not there; looked in {looked}")
 
 
-def parse_mode(mode: Any) -> int | None:
-    """The permission bits of a `mode` argument: octal digits, or the number YAML made of them.
+class Module(ABC):
+    """What a task can do. Modules have no state, one instance serves all tasks and threads.
 
-    >>> oct(parse_mode("0755"))
-    '0o755'
-
-    Raises:
-        ValueError: The mode is symbolic or no octal number.
+    Attributes:
+        name: Ansible's name of it.
+        arguments: The arguments that it takes.
+        required: Those that must be given.
+        free_form: The argument for which a plain text stands; None where a text is `key=value ...`.
+        free_form_words: The arguments that may stand in such a text as `key=value`.
+        arguments_of_ansible: Arguments with which only ansible-core runs it.
     """
-    if mode is None or mode == "preserve":
-        return None
-    if isinstance(mode, int):
-        return mode
-    try:
-        return int(str(mode), 8)
-    except ValueError:
-        raise ValueError(f"mode must be octal digits such as '0644', got {mode!r}") from None
+
+    name: ClassVar[str]
+    arguments: ClassVar[tuple[str, ...]]
+    required: ClassVar[tuple[str, ...]] = ()
+    free_form: ClassVar[str | None] = None
+    free_form_words: ClassVar[frozenset[str]] = frozenset()
+    arguments_of_ansible: ClassVar[frozenset[str]] = frozenset()
+
+    def problems(self, arguments: Mapping[str, Any]) -> Iterator[str]:
+        """What is wrong with arguments that are all known and complete."""
+        del arguments
+        return iter(())
+
+
+class CommandModule(Module):
+    """A module that runs a process on the host."""
+
+    @abstractmethod
+    def argv(self, arguments: Mapping[str, Any], context: ModuleContext) -> list[str]:
+        """The command, from rendered arguments.
+
+        Raises:
+            OSError: A file that it needs is missing.
+            ValueError: An argument is wrong.
+        """
+
+
+class DirectModule(Module):
+    """A module that needs no process on the host: it moves files, or tells something."""
+
+    @abstractmethod
+    def apply(self, arguments: Mapping[str, Any], context: ModuleContext) -> Outcome:
+        """Do the work with rendered arguments.
+
+        Raises:
+            OSError: A file is missing or cannot be written.
+            ValueError: An argument is wrong.
+        """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from optiprov.deploy.ports import PortAllotment
 from optiprov.deploy.providers.base import Host, HostRequest, Provider
 from optiprov.deploy.providers.isolation import SHELL, Isolation, Mask
+from optiprov.deploy.providers.local_files import LocalFiles
 from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ PACKAGE = Path(__file__).resolve().parents[2]
 class LocalHost(Host):
     """A directory with `work`, `home`, `tmp` and `spool`, and the processes started there.
 
+    The Python of its tasks finds the capture client where this one has it.
+
     Args:
         placement: The place in the scenario.
         port: The TCP port of its service.
@@ -35,6 +38,8 @@ class LocalHost(Host):
         isolation: What its processes see of this machine.
         environment: Variables for all of its processes.
     """
+
+    has_client = True
 
     def __init__(
         self,
@@ -52,6 +57,7 @@ class LocalHost(Host):
         self.shell = _shell()
         self._home = directory / "home"
         self._isolation = isolation
+        self.files = LocalFiles(self._absolute, self._outside)
         tmp = str(TMP if isolation.is_private else directory / "tmp")
         self._environment = _environment(self._home, tmp, self.spool_dir, environment)
 
@@ -75,6 +81,18 @@ class LocalHost(Host):
                 env=_joined(self._environment, environment),
                 start_new_session=True,
             )
+
+    def enclosed(self, argv: Sequence[str]) -> list[str]:
+        """The command that runs another one in the host's namespace, environment and working directory."""
+        environment = [f"{name}={value}" for name, value in self._environment.items()]
+        return ["env", "-i", *environment, *self._isolation.enter(argv, self.working_dir)]
+
+    def give_client(self, archive: Path) -> None:
+        """Copy the client into the home directory, and put it first on the path of Python."""
+        place = f"~/.optiprov/{archive.name}"
+        self.write(archive, place, name=archive.name, mode=None)
+        own = {"PYTHONPATH": self._absolute(place)}
+        self._environment = _joined(self._environment, own)
 
     def write(self, source: bytes | Path, dest: str, *, name: str, mode: int | None) -> None:
         """Write a file, making the directories above it; an existing one is replaced as a whole."""
@@ -132,7 +150,12 @@ class LocalProvider(Provider):
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
         """Make a directory for each host and allot its port."""
         visible = _visible_directories(request)
+        self._ports = PortAllotment(request.journal.path if request.is_detached else None)
         return [self._deploy_one(placement, request, visible) for placement in placements]
+
+    def detach(self) -> None:
+        """Let go of the ports, which stay reserved."""
+        self._ports.let_go()
 
     def destroy(self) -> None:
         """Remove the hosts' directories but a spool that is not empty, and give the ports back."""
@@ -148,8 +171,13 @@ class LocalProvider(Provider):
 
     def _deploy_one(self, placement: Placement, request: HostRequest, visible: Sequence[Path]) -> Host:
         directory = request.directory / "hosts" / placement.id
-        port = self._ports.allot()
-        request.journal.write("host", id=placement.id, directory=str(directory), port=port)
+        made = request.made.get(placement.id)
+        if made is None:
+            port = self._ports.allot()
+            request.journal.write("host", id=placement.id, directory=str(directory), port=port)
+        else:
+            port = int(made["port"])
+            self._ports.take(port)
         self._directories.append(directory)
         for name in ("work", "home", "tmp", "spool"):
             (directory / name).mkdir(parents=True, exist_ok=True)
@@ -159,7 +187,7 @@ class LocalProvider(Provider):
         if home is not None and home.is_dir() and home not in {Path("/"), TMP.resolve()}:
             masks.append(Mask(home, directory / "home"))
         isolation = Isolation(masks, visible, directory / "fstab")
-        return LocalHost(placement, port, directory, isolation, request.environment)
+        return LocalHost(placement, port, directory, isolation, request.environment_of(placement))
 
 
 def _visible_directories(request: HostRequest) -> list[Path]:

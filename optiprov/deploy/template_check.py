@@ -35,7 +35,7 @@ _ANSIBLE = frozenset(
     | {"inventory_hostname", "inventory_hostname_short", "play_hosts", "playbook_dir", "role_name"}
     | {"role_path", "vars"}
 )
-_EXPRESSIONS = frozenset({"when", "failed_when", "changed_when", "until", "that", "var"})
+_EXPRESSIONS = frozenset({"when", "failed_when", "changed_when", "until", "that"})
 _BRING_VARIABLES = frozenset({"roles", "vars_files", "vars_prompt", "pre_tasks", "post_tasks", "handlers"})
 _INCLUDE = re.compile(
     r"(ansible\.\w+\.)?(include|import)_\w+|(ansible\.\w+\.)?(add_host|group_by|gather_facts|setup)"

@@ -18,7 +18,7 @@ from optiprov.capture import settings
 from optiprov.cli import main
 from optiprov.deploy import load_scenario, models
 from optiprov.deploy.modules import MODULES
-from optiprov.deploy.tasks import KEYWORDS
+from optiprov.deploy.task_keywords import KEYWORDS
 from optiprov.deploy.variable_names import RESERVED, SELF_KEYS
 from optiprov.optimize.space_file import COMMON_KEYS, KIND_KEYS, TOP_KEYS
 from optiprov.store import query

@@ -1,5 +1,6 @@
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 import yaml
@@ -158,10 +159,9 @@ def test_other_hosts_go_on_when_one_fails(deploy, stage):
         f"- hosts: edge\n  {stage}:\n    - {{name: fifth, shell: echo done}}\n"
     )
     deployment = deploy(workflow)
-    with pytest.raises(
-        DeploymentError, match=r"workflow.yaml:3: task 'shell' .* failed on host cloud\.master"
-    ):
-        for step in (deployment.prepare, deployment.launch, deployment.finalize):
+    message = r"workflow.yaml:3: task 'shell' .* failed on host cloud\.master"
+    for step in (deployment.prepare, deployment.launch, deployment.finalize):
+        with pytest.raises(DeploymentError, match=message) if step.__name__ == stage else nullcontext():
             step()
     logs = deployment.directory / "logs"
     assert {path.name for path in logs.glob("cloud*/*.out")} == {f"{stage}-01-shell.out"}

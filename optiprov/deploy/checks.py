@@ -103,7 +103,7 @@ def check_firewall_rules(source: YamlSource, known: KnownHosts, problems: Proble
         (("environment",), environment),
         ((), source.value if isinstance(source.value, dict) else {}),
     ]
-    services = {host.id.split(".")[1] for host in known.hosts}
+    services = {host.id.split(".")[1] for host in known.hosts} | {"provenance_service", "monitoring_service"}
     for at, holder in places:
         for index, rule in elements(holder, "firewall_rules"):
             named = rule.get("services")

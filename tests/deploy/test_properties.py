@@ -149,10 +149,24 @@ def test_losses_are_shares(percent):
     assert loss_share(f"{percent}%") == pytest.approx(float(percent) / 100)
 
 
+TASKS = """
+- hosts: edge:!edge.client.1.1
+  become: true
+  vars: {a: 1}
+  depends_on:
+    - {service_selector: cloud.*, prefix: s, grouping: aggregate}
+    - {service_selector: all, prefix: t, grouping: asarray, array_info: url}
+  launch:
+    - {name: one, command: {argv: [ls, "{{ s1_1.url }}"]}, register: out, when: [a == 1, t is defined]}
+    - {shell: "echo {{ item }}", loop: [1, 2], loop_control: {index_var: n}, until: out.rc == 0, retries: 2}
+    - {block: [{debug: {var: out}}, {set_fact: {b: 2}}], rescue: [{script: run.sh x}], when: b is defined}
+    - {template: src=a.j2 dest=/tmp/ mode=u+x, environment: {A: "{{ a }}"}, ignore_errors: true}
+    - {file: {path: /tmp/x, state: directory}, async: 5, poll: 0, with_dict: {k: v}, no_log: true}
+"""
 SEEDS = {
     "layers_services.yaml": CONTINUUM,
     "network.yaml": "networks:\n  - {src: cloud.*, dst: edge, delay: 28ms, rate: 1gbit, loss: 0.1%}\n",
-    "workflow.yaml": (SCENARIOS / "two_hosts" / "workflow.yaml").read_text(),
+    "workflow.yaml": (SCENARIOS / "two_hosts" / "workflow.yaml").read_text() + TASKS,
     "workflow_env.yaml": "small: {size: 10}\nlarge: {size: 1000}\n",
     "providers.yaml": "local: [g5k, iotlab]\n",
 }

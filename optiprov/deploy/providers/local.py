@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CLOSERS = 16
 ADDRESS = "127.0.0.1"
+ADDRESS6 = "::1"
 TMP = Path("/tmp")  # noqa: S108  it is hidden behind a private one
 PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -53,6 +55,7 @@ class LocalHost(Host):
     ) -> None:
         self.placement = placement
         self.address = ADDRESS
+        self.address6 = _address6()
         self.port = port
         self.working_dir = str(directory / "work")
         self.spool_dir = directory / "spool"
@@ -251,6 +254,17 @@ def _environment(home: Path, tmp: str, spool: Path, given: Mapping[str, str]) ->
         **given,
         "PYTHONPATH": os.pathsep.join(entry for entry in python_path if entry),
     }
+
+
+@lru_cache(maxsize=1)
+def _address6() -> str | None:
+    """The IPv6 address of this machine for itself, None where it has no IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind((ADDRESS6, 0))
+    except OSError:
+        return None
+    return ADDRESS6
 
 
 @lru_cache(maxsize=1)

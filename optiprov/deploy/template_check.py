@@ -20,7 +20,7 @@ from optiprov.deploy.validation import elements, mapping
 from optiprov.deploy.variable_names import RESERVED, SELF_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from optiprov.deploy.patterns import KnownHosts
@@ -92,8 +92,9 @@ def check_plays(source: YamlSource, around: Surroundings, problems: Problems) ->
             continue
         scope = _scope(play, around)
         scope.names |= made | set(map(str, mapping(play, "vars")))
+        optional = _optional(task.raw for task in tasks)
         for task in tasks:
-            _check_task(source, task, scope, around, problems)
+            _check_task(source, task, scope, optional, around, problems)
 
 
 def check_environments(source: YamlSource, around: Surroundings, problems: Problems) -> None:
@@ -109,12 +110,21 @@ def check_environments(source: YamlSource, around: Surroundings, problems: Probl
                     _check_text(source, (*at, str(key)), value, scope, frozenset(), problems)
 
 
+def _optional(values: Iterable[Any]) -> frozenset[str]:
+    """What some text asks for first: a block's condition is one of its tasks' too."""
+    texts = [(text, bare) for value in values for _, text, bare in _texts(value, ())]
+    return frozenset[str]().union(*(uses(text, is_expression=bare).optional for text, bare in texts))
+
+
 def _check_task(
-    source: YamlSource, task: RawTask, scope: _Scope, around: Surroundings, problems: Problems
+    source: YamlSource,
+    task: RawTask,
+    scope: _Scope,
+    optional: frozenset[str],
+    around: Surroundings,
+    problems: Problems,
 ) -> None:
-    texts = list(_texts(task.raw, ()))
-    optional = frozenset[str]().union(*(uses(text, is_expression=bare).optional for _, text, bare in texts))
-    for keys, text, bare in texts:
+    for keys, text, bare in _texts(task.raw, ()):
         if keys[0] not in {"block", "rescue", "always"}:  # their tasks come by themselves
             _check_text(source, (*task.key_path, *keys), text, scope, optional, problems, bare=bare)
     path = template_file(task, around)

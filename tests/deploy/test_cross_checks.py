@@ -136,6 +136,13 @@ def test_variables_are_not_told_when_they_are_given_or_optional(write_scenario, 
     assert [problem for problem in checked.problems if "a template uses" in problem.message] == []
 
 
+def test_variables_that_a_block_asks_for_are_optional_in_its_tasks(write_scenario):
+    """Its condition is one of theirs; a variable that nobody asks for is told in a block as well."""
+    tasks = "[{shell: 'echo {{ nowhere }}'}, {shell: 'echo {{ neither }}'}]"
+    (problem,) = problems_of(write_scenario(play(f"block: {tasks}\n      when: nowhere is defined")))
+    assert problem.startswith("workflow.yaml:3: block.shell: a template uses 'neither'")
+
+
 def test_aggregated_services_are_known_one_by_one(write_scenario):
     """One variable for each host that the selector has, and no more."""
     depends = "  depends_on:\n    - {service_selector: cloud, prefix: s, grouping: aggregate}\n"

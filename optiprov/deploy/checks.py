@@ -48,14 +48,22 @@ def check_metadata(source: YamlSource, problems: Problems) -> None:
 
 
 def check_prefixes(source: YamlSource, problems: Problems) -> None:
-    """Report prefixes that would hide a variable which every task has."""
+    """Report prefixes that would hide a variable which every task has, or another's of the play."""
     plays = source.value if isinstance(source.value, list) else []
     for play_index, play in enumerate(plays):
+        first_lines: dict[str, int] = {}
         for index, dependency in elements(play, "depends_on"):
-            prefix = dependency.get("prefix")
-            if isinstance(prefix, str) and prefix in RESERVED:
+            prefix, at = dependency.get("prefix"), (play_index, "depends_on", index, "prefix")
+            if not isinstance(prefix, str):
+                continue
+            if prefix in RESERVED:
                 message = f"got {prefix!r}, a variable that every task has. Choose another prefix."
-                source.report(problems, (play_index, "depends_on", index, "prefix"), message)
+                source.report(problems, at, message)
+            elif prefix in first_lines:
+                first = first_lines[prefix]
+                message = f"the prefix {prefix!r} is there twice, first in line {first}. Choose another."
+                source.report(problems, at, message)
+            first_lines.setdefault(prefix, source.line(at))
 
 
 def check_local_share(source: YamlSource, directory: Path, problems: Problems) -> None:
@@ -119,8 +127,9 @@ def _check_unique(
             continue
         key_path = (*at, index, "name")
         line = source.line(key_path)
-        first = first_lines.setdefault(name.lower(), line)
-        if first != line:
+        first = first_lines.get(name.lower())
+        first_lines.setdefault(name.lower(), line)
+        if first is not None:
             message = (
                 f"the {what} {name!r} is there twice, first in line {first}. Rename one, or set its quantity."
             )

@@ -46,7 +46,10 @@ class Place:
 
 def shown(value: Any) -> str:
     """A value as messages show it: as Python writes it, cut when long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of too many digits"
     return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 3] + "..."
 
 

@@ -25,10 +25,15 @@ class _GuessedHost:
     id: str
     roles: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    numeric_id: str = ""
 
 
 class KnownHost(Selectable, Protocol):
     """A host as far as the files tell of it."""
+
+    @property
+    def numeric_id(self) -> str:
+        """The numbers of layer, service and machine, such as `1_1_2`."""
 
     @property
     def metadata(self) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.artifacts import template_file
+from optiprov.deploy.grouping import aggregated_names
 from optiprov.deploy.problems import suggestion
 from optiprov.deploy.selection import select
 from optiprov.deploy.task_texts import tasks_of, tasks_of_play
@@ -34,7 +35,7 @@ _ANSIBLE = frozenset(
     | {"inventory_hostname", "inventory_hostname_short", "play_hosts", "playbook_dir", "role_name"}
     | {"role_path", "vars"}
 )
-_EXPRESSIONS = frozenset({"when", "failed_when", "changed_when", "until", "that", "var"})
+_EXPRESSIONS = frozenset({"when", "failed_when", "changed_when", "until", "that"})
 _BRING_VARIABLES = frozenset({"roles", "vars_files", "vars_prompt", "pre_tasks", "post_tasks", "handlers"})
 _INCLUDE = re.compile(
     r"(ansible\.\w+\.)?(include|import)_\w+|(ansible\.\w+\.)?(add_host|group_by|gather_facts|setup)"
@@ -174,10 +175,9 @@ def _scope(play: dict[Any, Any], around: Surroundings) -> _Scope:
 
 def _add_aggregated(scope: _Scope, prefix: str, selector: Any, known: KnownHosts, keys: set[str]) -> None:
     if known.is_guess or not isinstance(selector, str):
-        scope.patterns.append(re.compile(re.escape(prefix) + r"\d+_\d+"))
+        scope.patterns.append(re.compile(re.escape(prefix) + r"\d+(_\d+)+"))
         return
-    for host in select(selector, known.hosts):
-        name = prefix + "_".join(host.id.split(".")[-2:])
+    for name in aggregated_names(prefix, [host.numeric_id for host in select(selector, known.hosts)]):
         scope.names.add(name)
         scope.keys[name] = keys
 

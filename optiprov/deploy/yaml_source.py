@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import yaml
 
@@ -17,6 +17,9 @@ KeyPath: TypeAlias = "tuple[str | int, ...]"
 
 MAX_VALUES = 100_000
 """The most values that a file may have; aliases count as often as they stand for something."""
+
+MAX_DEPTH = 50
+"""How deeply lists and mappings may be nested."""
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -90,13 +93,12 @@ class _NodeReader:
     def value(self, node: yaml.Node, key_path: KeyPath) -> Any:
         self.lines.setdefault(key_path, node.start_mark.line + 1)
         if id(node) in self._open:
-            raise yaml.constructor.ConstructorError(
-                problem="an alias contains itself", problem_mark=node.start_mark
-            )
+            self._refuse("an alias contains itself", node)
         self._values += 1
         if self._values > MAX_VALUES:
-            problem = f"more than {MAX_VALUES} values, what aliases stand for counted"
-            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+            self._refuse(f"more than {MAX_VALUES} values, what aliases stand for counted", node)
+        if len(self._open) > MAX_DEPTH:
+            self._refuse(f"nested too deeply, more than {MAX_DEPTH} levels", node)
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):
@@ -120,18 +122,18 @@ class _NodeReader:
 
     def _key(self, node: yaml.Node) -> Any:
         if not isinstance(node, yaml.ScalarNode):
-            raise yaml.constructor.ConstructorError(
-                problem="a key is not a scalar", problem_mark=node.start_mark
-            )
+            self._refuse("a key is not a scalar", node)
         return self._scalar(node)
 
     def _scalar(self, node: yaml.Node) -> Any:
         try:
             return self._loader.construct_object(node, deep=True)
         except (ValueError, TypeError, OverflowError, LookupError) as error:  # such as the 31st of June
-            raise yaml.constructor.ConstructorError(
-                problem=f"a value that its type cannot have ({error})", problem_mark=node.start_mark
-            ) from error
+            self._refuse(f"a value that its type cannot have ({error})", node)
+
+    @staticmethod
+    def _refuse(problem: str, node: yaml.Node) -> NoReturn:
+        raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
 
     def _report_duplicates(self, node: yaml.MappingNode) -> None:
         first_lines: dict[Any, int] = {}
@@ -140,7 +142,8 @@ class _NodeReader:
                 continue
             key = self._key(key_node)
             line = key_node.start_mark.line + 1
-            first = first_lines.setdefault(key, line)
-            if first != line:
+            first = first_lines.get(key)
+            first_lines.setdefault(key, line)
+            if first is not None:
                 message = f"is given twice, first in line {first}. Keep one of the two."
                 self._problems.add(self._path, line, str(key), message)

@@ -144,6 +144,22 @@ def test_aggregated_services_are_known_one_by_one(write_scenario):
     assert "a template uses 's1_2', a variable that is not there. Did you mean 's1_1'?" in problem
 
 
+def test_aggregated_services_of_several_layers_keep_apart(write_scenario):
+    """Where E2Clab's names would be the same, they have the number of the layer too."""
+    depends = "  depends_on:\n    - {service_selector: all, prefix: s, grouping: aggregate}\n"
+    load_scenario(write_scenario(play("shell: echo {{ s1_1_1.url }} {{ s2_1_1.url }}", depends=depends)))
+    (problem,) = problems_of(write_scenario(play("shell: echo {{ s1_1.url }}", depends=depends)))
+    assert "a template uses 's1_1', a variable that is not there. Did you mean 's" in problem
+
+
+def test_prefixes_are_refused_when_a_play_has_them_twice(write_scenario):
+    """The second would hide the first."""
+    one = "{service_selector: cloud, prefix: s}"
+    for depends in (f"  depends_on: [{one}, {one}]\n", f"  depends_on:\n    - {one}\n    - {one}\n"):
+        (problem,) = problems_of(write_scenario(play(depends=depends)))
+        assert "depends_on.prefix: the prefix 's' is there twice, first in line" in problem
+
+
 def test_environments_of_services_are_checked(write_scenario):
     """`env` has what a host knows of itself, and nothing of plays."""
     layers = LAYERS + '        env: {A: "{{ _self.port }}", B: "{{ server.url }}"}\n'

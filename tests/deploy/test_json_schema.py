@@ -50,6 +50,9 @@ def test_schemas_accept_the_experiments(path):
         ("workflow", "- {hosts: a, lanch: []}"),
         ("workflow", "- {hosts: a, depends_on: {}}"),
         ("workflow", "- {hosts: a, depends_on: [{service_selector: a, prefix: 1a}]}"),
+        ("workflow", "- {hosts: a, launch: [{shel: ls}]}"),
+        ("workflow", "- {hosts: a, launch: [{copy: {scr: a, dest: b}}]}"),
+        ("workflow", "- {hosts: a, launch: [{block: [{shell: ls, nmae: x}]}]}"),
         ("workflow_env", "a: {b-c: 1}"),
         ("providers", "local: [g5kk]"),
     ],
@@ -58,6 +61,12 @@ def test_schemas_refuse_what_is_wrong(kind, text):
     """So that an editor underlines it."""
     text = text.replace("2026-01-31 19:00:00", "'2026-01-31 19:00:00'")
     assert not validator(kind).is_valid(yaml.safe_load(text))
+
+
+def test_schemas_accept_what_only_ansible_runs():
+    """Modules by their long names, loops of lookups, blocks."""
+    tasks = "[{community.docker.docker_container: {name: a}}, {block: [{apt: git, with_nested: [a]}]}]"
+    validator("workflow").validate(yaml.safe_load(f"- {{hosts: a, become: true, prepare: {tasks}}}"))
 
 
 def test_every_key_says_what_it_means():

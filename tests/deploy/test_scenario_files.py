@@ -310,6 +310,29 @@ def test_keywords_of_ansible_are_kept_with_their_play(write_scenario):
     assert read.keywords == {"become": True, "vars": {"a": 1}}
 
 
+def test_names_and_keys_are_refused_when_they_are_twice_in_one_line(write_scenario):
+    """Also where the line does not tell them apart."""
+    layers = LAYERS.replace("services:\n      - name: Master", "services: [{name: a}, {name: A, name: A}]")
+    problems = problems_of(write_scenario(layers=layers))
+    assert [problem.split(": ", 2)[1] for problem in problems] == ["name", "services.name"]
+    assert all("twice, first in line 6" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("many", [10**6, 10**400])
+def test_hosts_without_end_are_refused(write_scenario, many):
+    """Before they are made."""
+    for key in ("quantity", "repeat"):
+        layers = LAYERS + f"        {key}: {many}\n"
+        (problem,) = problems_of(write_scenario(layers=layers))
+        assert "the layer 'edge' has more than 10000 hosts. Have fewer." in problem
+
+
+def test_numbers_of_very_many_digits_are_told_without_them(write_scenario):
+    """Python does not write them."""
+    (problem,) = problems_of(write_scenario(layers=LAYERS + f"        roles: 0x{'f' * 5000}\n"))
+    assert "services.roles: got a number of too many digits, expected a list." in problem
+
+
 @pytest.mark.parametrize("value", ["[]", "{}", "[[x]]", "5", "true", "null"])
 def test_values_of_another_shape_are_problems_wherever_they_stand(write_scenario, value):
     """What is looked at across files is not yet known to be a text."""

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.ansible.playbook import OWN_FETCH
 from optiprov.deploy.results import TaskResult
 from optiprov.deploy.task_reading import PREFIXES
 from optiprov.deploy.tasks import Task
@@ -86,22 +87,24 @@ class EventReader:
             results.append(result)
             if event["is_background"] and "results_file" in event["result"]:
                 jobs.append(Job(result, event["result"]["results_file"], event["limit_s"]))
+        is_complete = any("failed_hosts" in event for event in events)
+        of_failed = {host: one for host, one in failures.items() if host in failed_hosts or not is_complete}
         for index, result in enumerate(results):
-            if result.outcome == "failed" and failures.get(result.host) is not result:
+            if result.outcome == "failed" and of_failed.get(result.host) is not result:
                 results[index] = replace(result, is_ignored=True)  # rescued, or ignored
-        of_failed = {host: result for host, result in failures.items() if host in failed_hosts}
-        return Events(results, of_failed, jobs, is_complete=any("failed_hosts" in event for event in events))
+        return Events(results, of_failed, jobs, is_complete=is_complete)
 
     def _result(self, event: Mapping[str, Any]) -> TaskResult:
         content = event["result"]
         action = event["action"]
         for prefix in PREFIXES:
             action = action.removeprefix(prefix)
+        action = "fetch" if action == OWN_FETCH else action
         path = Path(event["path"])
         task = Task(
-            name=event["task"],
+            name=action if event["task"] == event["action"] else event["task"],
             module=None,
-            path=self._play.path if path == self._playbook else path,
+            path=self._play.path if path == self._playbook else path.resolve(),
             line=event["line"],
             needs_ansible=action,
             is_background=event["is_background"],

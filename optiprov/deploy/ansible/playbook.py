@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from optiprov.deploy.yaml_source import KeyPath
 
 CONNECTION = "optiprov_host"
-OWN_ACTIONS = {"ansible.builtin.fetch": "fetch", "ansible.legacy.fetch": "fetch"}
-"""Actions that are ours only by their short names."""
+OWN_FETCH = "optiprov_fetch"
+"""The action that fetches to where a deployment keeps what was fetched."""
+
+_FETCHES = frozenset({"fetch", "ansible.builtin.fetch", "ansible.legacy.fetch"})
 
 _ANSIBLES_OWN = frozenset(
     {"ansible_check_mode", "ansible_play_hosts", "ansible_play_hosts_all", "group_names", "groups"}
@@ -107,7 +109,8 @@ class _FlowWriter:
         for key, element in value.items():
             below = (*at, key if isinstance(key, int) else str(key))
             self._go_to(below)
-            self.write(f"{json.dumps(OWN_ACTIONS.get(str(key), str(key)), ensure_ascii=False)}: ")
+            is_fetch = key in _FETCHES and isinstance(at[-1], int)  # in a task, which is an element of a list
+            self.write(f"{json.dumps(OWN_FETCH if is_fetch else str(key), ensure_ascii=False)}: ")
             self.value(element, below)
             self.write(", ")
         self.write("}")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PLUGINS = Path(__file__).parent / "plugins"
 PLACE = "@command@"
 FORKS = 25
+JOB_GRACE_S = 10.0
 JOB_POLL_S = 0.25
 """Nothing tells of the end of Ansible's background tasks but a file that they write."""
 
@@ -161,12 +162,13 @@ class AnsibleRun:
     def _end_of(self, job: Job, host: Host) -> TaskResult:
         """Wait for the end of a background task."""
         content: dict[str, Any] = {}
-        while not content.get("finished") and not self._control.is_over:
+        deadline = time.time() + job.limit_s + JOB_GRACE_S
+        while not _has_ended(content) and not self._control.is_over and time.time() < deadline:
             self._control.pause(JOB_POLL_S)
             content = _content(host, job.results_file)
         duration_s = time.time() - job.result.started_at.timestamp()
         status, message = content.get("rc"), str(content.get("msg") or "")
-        if not content.get("finished"):
+        if not _has_ended(content) and self._control.is_over:
             outcome = "stopped"
         elif status is None and duration_s >= job.limit_s:
             outcome = "ended at its limit"
@@ -182,6 +184,11 @@ class AnsibleRun:
         for path, name in zip(paths, ("stdout", "stderr"), strict=True):
             path.write_text(str(content.get(name, "")), encoding="utf-8")
         return replace(result, stdout=paths[0], stderr=paths[1])
+
+
+def _has_ended(content: dict[str, Any]) -> bool:
+    """Whether a results file says that the task has ended: it then has its result, without `started`."""
+    return bool(content) and (bool(content.get("finished")) or "started" not in content)
 
 
 def _content(host: Host, path: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from optiprov.deploy.placement import Placement
 
+CLOSERS = 16
 ADDRESS = "127.0.0.1"
 TMP = Path("/tmp")  # noqa: S108  it is hidden behind a private one
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -146,6 +148,7 @@ class LocalProvider(Provider):
     def __init__(self) -> None:
         self._ports = PortAllotment()
         self._directories: list[Path] = []
+        self._isolations: list[Isolation] = []
 
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
         """Make a directory for each host and allot its port."""
@@ -159,6 +162,7 @@ class LocalProvider(Provider):
 
     def destroy(self) -> None:
         """Remove the hosts' directories but a spool that is not empty, and give the ports back."""
+        self._close_namespaces()
         for directory in self._directories:
             for name in ("work", "home", "tmp"):
                 shutil.rmtree(directory / name, ignore_errors=True)
@@ -168,6 +172,13 @@ class LocalProvider(Provider):
                     left.rmdir()
         self._directories.clear()
         self._ports.release()
+
+    def _close_namespaces(self) -> None:
+        """Let go of all namespaces, side by side: the kernel waits for each, and for mount points in use."""
+        if self._isolations:
+            with ThreadPoolExecutor(min(CLOSERS, len(self._isolations))) as closers:
+                list(closers.map(Isolation.close, self._isolations))
+        self._isolations.clear()
 
     def _deploy_one(self, placement: Placement, request: HostRequest, visible: Sequence[Path]) -> Host:
         directory = request.directory / "hosts" / placement.id
@@ -187,6 +198,7 @@ class LocalProvider(Provider):
         if home is not None and home.is_dir() and home not in {Path("/"), TMP.resolve()}:
             masks.append(Mask(home, directory / "home"))
         isolation = Isolation(masks, visible, directory / "fstab")
+        self._isolations.append(isolation)
         return LocalHost(placement, port, directory, isolation, request.environment_of(placement))
 
 

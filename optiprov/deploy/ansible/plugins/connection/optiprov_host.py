@@ -17,8 +17,13 @@ short_description: run on a host of an optiprov deployment
 description:
   - Runs commands where the tasks of an optiprov deployment run.
 author: The optiprov developers
-extends_documentation_fragment:
-  - connection_pipeline
+options:
+  pipelining:
+    description: Whether modules go through standard input.
+    default: true
+    type: boolean
+    vars:
+      - name: ansible_pipelining
 """
 
 HOSTS_VARIABLE = "OPTIPROV_ANSIBLE_HOSTS"

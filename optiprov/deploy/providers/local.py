@@ -157,7 +157,8 @@ class LocalProvider(Provider):
         return [self._deploy_one(placement, request, visible) for placement in placements]
 
     def detach(self) -> None:
-        """Let go of the ports, which stay reserved."""
+        """Let go of the namespaces, and of the ports, which stay reserved."""
+        self._close_namespaces()
         self._ports.let_go()
 
     def destroy(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from optiprov.deploy.ports import PortAllotment
 from optiprov.deploy.providers.base import Host, HostRequest, Provider
 from optiprov.deploy.providers.isolation import SHELL, Isolation, Mask
+from optiprov.deploy.providers.limits import limiting_command
 from optiprov.deploy.providers.local_files import LocalFiles
 from optiprov.errors import DeploymentError
 
@@ -39,6 +40,7 @@ class LocalHost(Host):
         directory: The host's directory, which exists.
         isolation: What its processes see of this machine.
         environment: Variables for all of its processes.
+        limiting: The command that holds its processes to the host's limits.
     """
 
     has_client = True
@@ -50,6 +52,7 @@ class LocalHost(Host):
         directory: Path,
         isolation: Isolation,
         environment: Mapping[str, str],
+        limiting: Sequence[str] = (),
     ) -> None:
         self.placement = placement
         self.address = ADDRESS
@@ -59,6 +62,7 @@ class LocalHost(Host):
         self.shell = _shell()
         self._home = directory / "home"
         self._isolation = isolation
+        self._limiting = list(limiting)
         self.files = LocalFiles(self._absolute, self._outside)
         tmp = str(TMP if isolation.is_private else directory / "tmp")
         self._environment = _environment(self._home, tmp, self.spool_dir, environment)
@@ -75,7 +79,7 @@ class LocalHost(Host):
         """Start a process in the host's namespace, environment and working directory."""
         with stdout.open("ab") as out, stderr.open("ab") as err:
             return subprocess.Popen(
-                self._isolation.enter(argv, self._absolute(chdir or ".")),
+                [*self._limiting, *self._isolation.enter(argv, self._absolute(chdir or "."))],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -87,7 +91,8 @@ class LocalHost(Host):
     def enclosed(self, argv: Sequence[str]) -> list[str]:
         """The command that runs another one in the host's namespace, environment and working directory."""
         environment = [f"{name}={value}" for name, value in self._environment.items()]
-        return ["env", "-i", *environment, *self._isolation.enter(argv, self.working_dir)]
+        entered = self._isolation.enter(argv, self.working_dir)
+        return [*self._limiting, "env", "-i", *environment, *entered]
 
     def give_client(self, archive: Path) -> None:
         """Copy the client into the home directory, and put it first on the path of Python."""
@@ -200,7 +205,9 @@ class LocalProvider(Provider):
             masks.append(Mask(home, directory / "home"))
         isolation = Isolation(masks, visible, directory / "fstab")
         self._isolations.append(isolation)
-        return LocalHost(placement, port, directory, isolation, request.environment_of(placement))
+        limiting = limiting_command(placement.limits, len(self._directories) - 1)
+        environment = request.environment_of(placement)
+        return LocalHost(placement, port, directory, isolation, environment, limiting)
 
 
 def _visible_directories(request: HostRequest) -> list[Path]:

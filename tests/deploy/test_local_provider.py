@@ -11,6 +11,7 @@ from optiprov.deploy.journal import Journal
 from optiprov.deploy.providers.base import HostRequest
 from optiprov.deploy.providers.local import LocalProvider
 from optiprov.errors import DeploymentError
+from tests.conftest import ROOT
 
 from .conftest import SCENARIOS
 from .provider_contract import ProviderContract
@@ -142,3 +143,19 @@ def test_limits_that_cannot_be_held_are_told(deploy, monkeypatch):
     monkeypatch.setattr("optiprov.deploy.providers.limits.shutil.which", lambda _name: None)
     with pytest.raises(DeploymentError, match=r"need the program taskset. Install util-linux"):
         deploy("[]\n", layers).prepare()
+
+
+def test_hundreds_of_hosts_are_allowed_their_files(run_python):
+    """The limit of open files is raised as far as they need; where it cannot be, they are refused."""
+    code = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (300, 5000))\n"
+        "from optiprov.deploy.providers.open_files import allow_hosts\n"
+        "allow_hosts(1); print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+        "allow_hosts(500); print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+        "try: allow_hosts(1000)\n"
+        "except Exception as error: print(error)\n"
+    )
+    first, second, refused = run_python(code, path=[ROOT])[0].splitlines()
+    assert (first, second) == ("300", "4256")
+    assert refused.startswith("1000 local hosts need 8256 open files, and this user may have 5000")

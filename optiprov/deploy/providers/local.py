@@ -16,6 +16,7 @@ from optiprov.deploy.providers.base import Host, HostRequest, Provider
 from optiprov.deploy.providers.isolation import SHELL, Isolation, Mask
 from optiprov.deploy.providers.limits import limiting_command
 from optiprov.deploy.providers.local_files import LocalFiles
+from optiprov.deploy.providers.open_files import allow_hosts
 from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ class LocalProvider(Provider):
 
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
         """Make a directory for each host and allot its port."""
+        allow_hosts(len(placements))
         visible = _visible_directories(request)
         self._ports = PortAllotment(request.journal.path if request.is_detached else None)
         return [self._deploy_one(placement, request, visible) for placement in placements]

@@ -297,6 +297,37 @@ def test_interrupted_launch_ends_what_it_started(write, verb, start_verb):
     assert verb("destroy", scenario)[0] == 0
 
 
+def test_experiments_of_one_scenario_run_side_by_side(write, verb, start_verb, tmp_path):
+    """Each has a directory, ports and processes of its own; --output puts them elsewhere."""
+    workflow = (
+        "- hosts: all\n  launch:\n    - shell: touch {{ scenario_dir }}/{{ _self.port }}; exec sleep 300\n"
+        "      poll: 0\n"
+    )
+    scenario, output = write(workflow), tmp_path / "output"
+    started = [
+        start_verb(
+            "deploy",
+            scenario,
+            "--pause",
+            "--output",
+            output,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+        for _ in range(3)
+    ]
+    until(lambda: len(list(scenario.glob("[0-9]*"))) == 3)
+    experiments = sorted(path.parent for path in output.glob("2*/experiment.json"))
+    assert [len(processes(one)) for one in experiments] == [1, 1, 1]
+    for process in started:
+        process.stdin.write("\n")
+        process.stdin.close()
+    assert [process.wait(WAIT_S) for process in started] == [0, 0, 0]
+    assert not any(remains(one) for one in experiments)
+    assert verb("destroy", output)[0] == 0
+    assert [(one / "hosts").exists() for one in experiments] == [True, True, False]
+
+
 def test_deploy_pauses_until_enter(write, verb):
     """With --pause it waits for a line before it finalizes; with --app-conf for each set."""
     workflow = "- hosts: all\n  launch:\n    - shell: echo {{ env_x }}\n"

@@ -97,7 +97,7 @@ TASKS = {
     "template": ("template: src=page.j2 dest=page", {"changed": True}),
     "page": ("command: cat page", {"stdout": "one\ntwo"}),
     "template again": ("template: src=page.j2 dest=page", {"changed": False}),
-    "script": ("script: program.sh 'a b' c", {"stdout": "a b:c", "rc": 0}),
+    "script": ("script: program.sh 'a b' c", {"stdout": "a b:c\n", "rc": 0}),
     "debug": ("debug: {msg: [1, a]}", {"msg": [1, "a"], "changed": False, "failed": False}),
     "debug var": ("debug: {var: 1 + 1}", {"1 + 1": 2}),
     "background": (

@@ -7,11 +7,13 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.client_archive import ARCHIVE_NAME, write_client_archive
 from optiprov.deploy.infrastructure import Infrastructure
 from optiprov.deploy.journal import JOURNAL_NAME, MARKER_VARIABLE, Journal, marker_of, read_journal
 from optiprov.deploy.launch import Launch, runs_finite_tasks
+from optiprov.deploy.monitoring import HostMonitor
 from optiprov.deploy.processes import ProcessTable
-from optiprov.deploy.providers.base import Host, HostRequest
+from optiprov.deploy.providers.base import PROVENANCE_ROLE, Host, HostRequest
 from optiprov.deploy.record import LAYERS_SERVICES_VALIDATE, WorkflowRecord, write_layers_services
 from optiprov.deploy.stages import StageRun
 from optiprov.deploy.supervisor import Supervisor
@@ -49,8 +51,9 @@ class Deployment:
         provenance: Where the provenance service is, for layers_services-validate.yaml.
         variables: Variables for templates; `app_conf` chooses a set of workflow_env.yaml.
         deployment_id: What names the deployment in its journal and marks its processes.
-        supervised: What marks the processes that end with this one, `NAME=value`; makes the deployment a
-            detached one. By default all processes of the deployment do, and it is none.
+        is_detached: Whether the deployment outlives this process.
+        supervised: What marks the processes that end with this process should it die, `NAME=value`; by
+            default all processes of the deployment do.
         on_play: Called with the stage when a play of it has ended.
 
     Raises:
@@ -67,6 +70,7 @@ class Deployment:
         provenance: Mapping[str, str] = {},
         variables: Mapping[str, Any] = {},
         deployment_id: str | None = None,
+        is_detached: bool = False,
         supervised: str | None = None,
         on_play: Callable[[str], None] = lambda _stage: None,
     ) -> None:
@@ -81,11 +85,13 @@ class Deployment:
         self._client_environment = dict(client_environment)
         self._provenance = dict(provenance)
         self._given_variables = dict(variables)
-        self._supervised = supervised
+        self.is_detached = is_detached
+        self._supervised = supervised or marker_of(self.id)
         self._on_play = on_play
         self._lock = threading.RLock()
         self._journal = Journal(self.directory / JOURNAL_NAME)
         self._infrastructure = Infrastructure(scenario)
+        self._monitor = HostMonitor(self.id, self.directory, self._journal)
         self._supervisor: Supervisor | None = None
         self._processes: ProcessTable | None = None
         self._workbench: Workbench | None = None
@@ -95,9 +101,9 @@ class Deployment:
         self._is_finalized = False
 
     @property
-    def is_detached(self) -> bool:
-        """Whether it outlives the process that works on it."""
-        return self._supervised is not None
+    def is_journalled(self) -> bool:
+        """Whether its directory holds a deployment, by this process or an earlier one."""
+        return read_journal(self._journal.path) is not None
 
     def deploy(self) -> Path:
         """Deploy the hosts, journalled first.
@@ -107,16 +113,18 @@ class Deployment:
 
         Raises:
             DeploymentError: Hosts cannot be had, the directory holds a deployment, or `stop()` was called.
+            ScenarioError: The scenario asks for what cannot be had.
         """
         with self._lock:
             self._refuse_if_stopped()
+            self.scenario.require_deployable()
             if self._journal.path.exists():
                 raise DeploymentError(
                     f"{self.directory} holds a deployment already ({JOURNAL_NAME}). Give each deployment "
                     "a directory of its own."
                 )
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._supervisor = Supervisor(self._supervised or marker_of(self.id))
+            self._supervisor = Supervisor(self._supervised)
             self._journal.write_owner(self.id, is_detached=self.is_detached)
             self._equip(self._supervisor, {})
         return self.directory
@@ -136,7 +144,7 @@ class Deployment:
                 raise DeploymentError(
                     f"{self.directory} holds no deployment {self.id!r} ({JOURNAL_NAME}). Deploy it anew."
                 )
-            self._supervisor = Supervisor(self._supervised or marker_of(self.id))
+            self._supervisor = Supervisor(self._supervised)
             self._equip(self._supervisor, journalled.hosts)
         return self.directory
 
@@ -260,16 +268,32 @@ class Deployment:
             DeploymentError: A task of the stage finalize failed; all processes have ended nevertheless.
         """
         try:
-            run = self._run_finalize()
+            return self.run_finalize()
         finally:
-            with self._lock:
-                self._stop_application()
+            self.end()
+
+    def run_finalize(self) -> Path:
+        """Run the stage finalize alone; what runs goes on.
+
+        Returns:
+            The directory of the deployment.
+
+        Raises:
+            DeploymentError: A task of the stage finalize failed.
+        """
+        run = self._run_finalize()
         if run is not None:
             run.raise_if_failed()
         return self.directory
 
+    def end(self) -> None:
+        """End all processes; further stages may follow."""
+        with self._lock:
+            self._stop_application()
+
     def detach(self) -> None:
         """Leave a detached deployment as it is: what runs goes on after this process has ended."""
+        self._infrastructure.detach()
         if self._supervisor is not None:
             self._supervisor.close()
 
@@ -310,12 +334,16 @@ class Deployment:
         return self.directory
 
     def spool_dirs(self) -> list[Path]:
-        """The provenance spool of each host (OPTIPROV_SPOOL of its processes), in the order of the hosts."""
-        return [host.spool_dir for host in self.hosts]
+        """The provenance spool of each host (OPTIPROV_SPOOL of its processes), in the order of the hosts.
+
+        That of what monitors them comes last, where the scenario asks for it.
+        """
+        monitor = [self._monitor.spool_dir] if self.scenario.is_monitored else []
+        return [*(host.spool_dir for host in self.hosts), *monitor]
 
     def _equip(self, supervisor: Supervisor, made: Mapping[str, Mapping[str, Any]]) -> None:
         """Have hosts, and what stages need to run on them."""
-        marker = {MARKER_VARIABLE: self.id} if self.is_detached else {}
+        marker = {MARKER_VARIABLE: self.id}
         request = HostRequest(
             self.scenario.input_dirs,
             self.directory,
@@ -327,10 +355,19 @@ class Deployment:
         )
         self._processes = ProcessTable(self._journal, supervisor)
         self.hosts = self._infrastructure.deploy(request)
+        self._give_clients()
         self._workbench = self._make_workbench(self._processes)
         if not (self.directory / LAYERS_SERVICES_VALIDATE).exists():
             variables = self._workbench.variables
             write_layers_services(self.scenario, variables, self.directory, self._provenance)
+
+    def _give_clients(self) -> None:
+        """Copy the capture client onto the hosts that record and do not have it."""
+        lacking = [host for host in self.hosts if PROVENANCE_ROLE in host.roles and not host.has_client]
+        if lacking:
+            archive = write_client_archive(self.directory / ARCHIVE_NAME)
+            for host in lacking:
+                host.give_client(archive)
 
     def _make_workbench(self, processes: ProcessTable) -> Workbench:
         self.output_dir.mkdir(exist_ok=True)
@@ -370,11 +407,21 @@ class Deployment:
                 fails_fast=fails_fast,
                 on_failure=self._on_failure,
             )
+            self._start_monitor()
             is_finite = runs_finite_tasks(self.scenario.plays)
             launch = Launch(run, self._processes, has_finite_tasks=is_finite, duration_s=duration_s)
             self._launch = launch
             launch.begin()
         return launch
+
+    def _start_monitor(self) -> None:
+        """Record the load of the hosts, where the scenario asks for it and somebody stores it."""
+        broker = self._environment | self._client_environment
+        if self.scenario.is_monitored and "OPTIPROV_BROKER" in broker:
+            # Where all of the deployment ends with this process, the monitor does too.
+            is_whole = self._supervised == marker_of(self.id)
+            supervised = self._supervisor.environment if self._supervisor and is_whole else {}
+            self._monitor.start(self.hosts, {**broker, **supervised})
 
     def _run_finalize(self) -> StageRun | None:
         if self._workbench is None or self._processes is None:
@@ -398,6 +445,8 @@ class Deployment:
             self._launch.join(STOP_TIMEOUT_S)
         if self.is_detached:
             self._end_earlier_processes()
+        if self.scenario.is_monitored:
+            self._monitor.stop()
 
     def _end_processes(self) -> None:
         if self._processes is not None:

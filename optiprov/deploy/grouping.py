@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +35,10 @@ def group(
         One mapping of variables for each host, in the order of the hosts, None for a host that takes
         no part in the play:
         `round_robin` gives `prefix` the services in turn; `asarray` gives `prefix` the list of ids
-        (`111`; or of addresses or urls, by `array_info`); `aggregate` gives every host a variable
-        for each service, named prefix, service id and machine id (`server1_2`), and the list of
-        all services as `prefix`; `address_match` gives `prefix` the service at the host's own address
-        (its own where that is selected, else the first), and leaves out hosts that have none.
+        (`111`; or of addresses or urls, by `array_info`); `aggregate` gives every host a variable for
+        each service (`server1_2`, see `aggregated_names`), and the list of all services as `prefix`;
+        `address_match` gives `prefix` the service at the host's own address (its own where that is
+        selected, else the first), and leaves out hosts that have none.
     """
     return _GROUPINGS[dependency.grouping](dependency, hosts, services)
 
@@ -59,10 +60,23 @@ def _asarray(
 def _aggregate(
     dependency: Dependency, hosts: Sequence[Info], services: Sequence[Info]
 ) -> list[dict[str, Any] | None]:
-    variables: dict[str, Any] = {dependency.prefix: list(services)}
-    for info in services:
-        variables[f"{dependency.prefix}{info['service_id']}_{info['machine_id']}"] = info
+    names = aggregated_names(dependency.prefix, [info["_id"] for info in services])
+    variables = {dependency.prefix: list(services), **dict(zip(names, services, strict=True))}
     return [dict(variables) for _ in hosts]
+
+
+def aggregated_names(prefix: str, ids: Sequence[str]) -> list[str]:
+    """The variable of each service with the grouping `aggregate`.
+
+    E2Clab's name is prefix, service id and machine id. Services of several layers may have the same
+    ones; their names have the layer's id too, so that none hides another.
+
+    >>> aggregated_names("s", ["1_1_1", "1_1_2", "2_1_2"])
+    ['s1_1', 's1_1_2', 's2_1_2']
+    """
+    short = [each.split("_", 1)[1] for each in ids]
+    counts = Counter(short)
+    return [prefix + (name if counts[name] == 1 else each) for name, each in zip(short, ids, strict=True)]
 
 
 def _address_match(

@@ -37,6 +37,11 @@ class Infrastructure:
             by_id.update((host.id, host) for host in provider.deploy(of_testbed, request))
         return [by_id[placement.id] for placement in placements]
 
+    def detach(self) -> None:
+        """Let go of the hosts, which stay."""
+        for provider in self._providers:
+            provider.detach()
+
     def destroy(self) -> None:
         """Remove the hosts."""
         for provider in self._providers:

@@ -46,7 +46,10 @@ class Place:
 
 def shown(value: Any) -> str:
     """A value as messages show it: as Python writes it, cut when long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of too many digits"
     return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 3] + "..."
 
 
@@ -196,7 +199,10 @@ class Choice(Kind):
             if type(value) is type(allowed) and value == allowed:
                 return allowed
         listed = [str(allowed) for allowed in self.values]
-        hint = suggestion(str(value), listed)
+        if str(value) in listed:
+            hint = "Remove the quotes. " if isinstance(value, str) else "Put it in quotes. "
+        else:
+            hint = suggestion(str(value), listed)
         place.report(f"got {shown(value)}. {hint}Allowed: {', '.join(listed)}.")
         return INVALID
 
@@ -227,6 +233,8 @@ class ListOf(Kind):
         if self.or_one and not isinstance(value, list | dict) and value is not None:
             element = self.item.read(value, place)
             return INVALID if element is INVALID else (element,)
+        if isinstance(value, dict):
+            return _refuse(value, "a list: write '- ' before the first key of each element", place)
         if not isinstance(value, list):
             return _refuse(value, "a list", place)
         if len(value) < self.at_least:

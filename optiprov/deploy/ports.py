@@ -65,11 +65,15 @@ class PortAllotment:
             )
         self._reservations.add(port)
 
-    def release(self) -> None:
-        """Give all ports back."""
+    def let_go(self) -> None:
+        """Hold the ports no longer; what is reserved stays so."""
         for held in self._held:
             held.close()
         self._held.clear()
+
+    def release(self) -> None:
+        """Give all ports back."""
+        self.let_go()
         self._reservations.clear()
 
     def _hold(self, port: int) -> bool:

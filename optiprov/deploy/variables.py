@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.grouping import group
+from optiprov.deploy.problems import suggestion
 from optiprov.deploy.selection import select
 from optiprov.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from optiprov.deploy.providers.base import Host
     from optiprov.deploy.scenario import Scenario
@@ -58,9 +59,14 @@ def chosen_app_conf(scenario: Scenario, given: Mapping[str, Any]) -> Mapping[str
         return {}
     if app_conf not in scenario.app_confs:
         path = scenario.directory / "workflow_env.yaml"
-        there = ", ".join(scenario.app_confs) or "none"
-        raise ScenarioError(f"{path}:1: has no set {app_conf!r}. There are: {there}.")
+        raise ScenarioError(f"{path}:1: {no_app_conf(app_conf, scenario.app_confs)}")
     return scenario.app_confs[app_conf]
+
+
+def no_app_conf(name: str, there: Iterable[str]) -> str:
+    """The message for a set of workflow_env.yaml that does not exist."""
+    names = list(there)
+    return f"has no set {name!r}. {suggestion(name, names)}There are: {', '.join(names) or 'none'}."
 
 
 class Variables:

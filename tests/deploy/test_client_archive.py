@@ -11,7 +11,8 @@ import pytest
 
 from optiprov import connect
 from optiprov.capture import send_leftovers, spool_heads
-from optiprov.deploy.client_archive import write_client_archive
+from optiprov.deploy.client_archive import ARCHIVE_NAME, write_client_archive
+from optiprov.deploy.providers.local import LocalHost
 from optiprov.wire import BrokerAddress
 from tests.capture.test_old_python import old_pythons
 
@@ -69,3 +70,20 @@ def test_archive_is_the_same_each_time_and_small(tmp_path):
     assert first.read_bytes() == second.read_bytes()
     assert first.stat().st_size < 300_000
     assert not any("__pycache__" in name for name in zipfile.ZipFile(first).namelist())
+
+
+def test_hosts_that_record_and_have_no_client_are_given_it(deploy, monkeypatch):
+    """With the role provenance only; their applications import it from the host's own copy."""
+    monkeypatch.setattr(LocalHost, "has_client", False)
+    layers = (
+        "environment: {local: }\nlayers:\n- {name: cloud, services: [{name: M}]}\n"
+        "- {name: edge, services: [{name: W, roles: [provenance]}]}\n"
+    )
+    code = "import provlight.task as t; print(t.__file__)"
+    deployment = deploy(
+        f"- hosts: all\n  launch:\n    - command: {{argv: [python3, -c, '{code}']}}\n", layers
+    )
+    deployment.prepare()
+    deployment.launch()
+    outputs = [path.read_text() for path in sorted((deployment.directory / "logs").glob("*/*.out"))]
+    assert [ARCHIVE_NAME in output for output in outputs] == [False, True]

@@ -188,7 +188,7 @@ def test_missing_program_and_file_are_told(deploy):
     deployment.prepare()
     with pytest.raises(DeploymentError, match="status 127"):
         deployment.launch()
-    deployment = deploy("- hosts: cloud\n  prepare:\n    - copy: src=nowhere dest=x\n")
+    deployment = deploy("- hosts: cloud\n  prepare:\n    - copy: {src: \"{{ 'nowhere' }}\", dest: x}\n")
     with pytest.raises(DeploymentError, match="src 'nowhere' is not there; looked in"):
         deployment.prepare()
 
@@ -461,6 +461,20 @@ def test_finalize_cleans_up_when_its_own_task_fails(deploy):
     with pytest.raises(DeploymentError, match="result is not on host"):
         deployment.finalize()
     assert not (deployment.directory / "hosts").exists()
+
+
+def test_files_are_taken_from_working_dir_as_e2clab_users_write_it(deploy, write_scenario):
+    """`{{ working_dir }}/file` is a file of the artifacts to what takes files from there."""
+    scenario = write_scenario(
+        "- hosts: edge\n  prepare:\n"
+        "    - copy: {src: '{{ working_dir }}/data/a.csv', dest: /tmp/a.csv}\n"
+        "    - template: {src: '{{ working_dir }}/b.j2', dest: /tmp/}\n"
+        '    - shell: test "$(cat /tmp/a.csv /tmp/b)" = 12\n'
+    )
+    (scenario / "artifacts" / "data").mkdir(parents=True)
+    (scenario / "artifacts" / "data" / "a.csv").write_text("1")
+    (scenario / "artifacts" / "b.j2").write_text("{{ current_repeat + 1 }}")
+    deploy(scenario=scenario).prepare()
 
 
 def test_fetch_puts_files_below_fetched_when_dest_is_in_the_working_dir(deploy, tmp_path):

@@ -51,7 +51,7 @@ def owner(tmp_path, write_scenario):
 def test_deployment_ends_when_its_owner_is_killed(owner):
     """Nothing outlives a kill -9 of the deploying process, though a grandchild did setsid."""
     process, _, marker = owner
-    assert len(find_processes((marker,), set())) >= 4
+    assert wait_until(lambda: len(find_processes((marker,), set())) >= 4, 10)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert wait_until(lambda: not find_processes((marker,), set()), 10)

@@ -132,7 +132,7 @@ def test_names_are_refused_when_given_twice(write_scenario):
         ("hosts: '*'\n  becom: true", "workflow.yaml:2: becom: unknown key 'becom'. Did you mean 'become'?"),
         ("hosts: '*'\n  tasks: []", "workflow.yaml:2: tasks: unknown key 'tasks'. Tasks stand in the stages"),
         ("hosts: '*'\n  lanch: []", "workflow.yaml:2: lanch: unknown key 'lanch'. Did you mean 'launch'?"),
-        ("hosts: '*'\n  depends_on: {}", "workflow.yaml:2: depends_on: got {}, expected a list."),
+        ("hosts: '*'\n  depends_on: {}", "workflow.yaml:2: depends_on: got {}, expected a list: write"),
         ("hosts: '*'\n  launch: ls", "workflow.yaml:2: launch: got 'ls', expected a list."),
         ("ls", "workflow.yaml:1: got 'ls', expected a mapping."),
     ],
@@ -174,7 +174,7 @@ def test_tasks_are_refused_when_wrong(write_scenario, task, expected):
     """Each wrong task is told with file, line and key."""
     problems = problems_of(write_scenario(f"- hosts: all\n  launch:\n    - {task}\n"))
     line = 4 if "\n" in task else 3
-    assert problems[0].startswith(f"workflow.yaml:{line}: {expected}")
+    assert any(problem.startswith(f"workflow.yaml:{line}: {expected}") for problem in problems), problems
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,21 @@
+import socket
+
 from optiprov.deploy.variable_names import RESERVED, SELF_KEYS
 from optiprov.deploy.variables import Variables, describe
+
+
+def test_local_hosts_have_an_ipv6_address_when_the_machine_has(deploy):
+    """Scenarios for FIT IoT-LAB reach services by it."""
+    deployment = deploy("- hosts: edge\n  launch:\n    - shell: echo\n")
+    deployment.prepare()
+    host = describe(deployment.hosts[0])
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        assert "url6" not in host
+    else:
+        assert (host["__address6__"], host["url6"]) == ("::1", f"[::1]:{host['port']}")
 
 
 def test_reserved_names_are_the_variables_that_there_are(deploy):

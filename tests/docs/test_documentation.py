@@ -76,6 +76,15 @@ def test_scenario_example_works_as_printed(page_dir, environment):
     assert len(run_page(DOCS / "scenario.md", page_dir, environment, in_process=True)) == 2
 
 
+@pytest.mark.slow
+def test_running_works_as_printed(page_dir, environment):
+    """What init writes is deployed in one go and step by step, and its provenance is asked."""
+    outputs = run_page(DOCS / "running.md", page_dir, environment)
+    assert "query it: optiprov query --store" in outputs[1]
+    assert "destroyed; results, logs and provenance stay there." in outputs[-1]
+    assert len(list((page_dir / "squares").glob("2*/provenance-data/provenance_database.sql"))) == 2
+
+
 def test_search_space_examples_work_as_printed(page_dir, environment):
     """The files and the Python of search-space.md give what the page says."""
     assert len(run_page(DOCS / "search-space.md", page_dir, environment)) == 3
@@ -135,12 +144,14 @@ def _indented_lines(page):
 
 def test_scenario_snippets_are_accepted(page_dir):
     """Each piece of YAML in scenario.md is a file that is right beside the page's own example."""
-    pieces = [(info, text) for language, info, text in blocks(DOCS / "scenario.md") if language == "yaml"]
-    for info, text in pieces:
+    pieces = list(blocks(DOCS / "scenario.md"))
+    for _, info, text in pieces:
         if info.startswith("title="):
-            (page_dir / info.removeprefix("title=")).write_text(text, encoding="utf-8")
+            path = page_dir / info.removeprefix("title=")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     load_scenario(page_dir)
-    others = [text for info, text in pieces if not info]
+    others = [text for language, info, text in pieces if language == "yaml" and not info]
     assert len(others) >= 4
     for number, text in enumerate(others):
         directory = page_dir.with_name(f"snippet-{number}")

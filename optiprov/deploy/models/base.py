@@ -108,11 +108,19 @@ def read_model(model: type[M], value: Any, place: Place) -> M | None:
     found = len(place.problems.found)
     values = _read_values(model, value, place)
     for name, each in model.known_keys().items():
-        if each.default is MISSING and name not in values:
+        if each.default is MISSING and name not in values and not _is_misspelled(name, value, model):
             place.report(f"the key {name!r} is missing. Add it.", name)
     for name, message in model.misfits(values):
         place.report(message, *([name] if name else []))
     return model.build(values) if len(place.problems.found) == found else None
+
+
+def _is_misspelled(name: str, value: dict[Any, Any], model: type[Model]) -> bool:
+    """Whether an unknown key looks like a key that is missing, which its message says."""
+    keys = model.known_keys()
+    return model.open_field is None and any(
+        suggestion(str(raw), keys) == suggestion(name, [name]) for raw in value if raw not in keys
+    )
 
 
 def _read_values(model: type[Model], value: dict[Any, Any], place: Place) -> dict[str, Any]:

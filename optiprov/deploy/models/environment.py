@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.kinds import INVALID, Choice, Flag, Kind, ListOf, Schema, Text, Whole, shown
@@ -76,6 +77,15 @@ class _Port(Kind):
                 {"type": "string", "pattern": r"^\d+([:-]\d+)?$"},
             ]
         }
+
+
+class _Date(Text):
+    """A date and time; YAML makes a timestamp of it where it is not quoted."""
+
+    def read(self, value: Any, place: Place) -> Any:
+        """The text."""
+        is_time = isinstance(value, datetime) and value.tzinfo is None and not value.microsecond
+        return super().read(str(value) if is_time else value, place)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +161,7 @@ class Grid5000(Testbed):
         Choice(("default", "production", "besteffort", "testing")), "The queue.", default=None
     )
     reservation: str | None = key(
-        Text(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", 'a date such as "2026-01-31 19:00:00"'),
+        _Date(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", 'a date such as "2026-01-31 19:00:00"'),
         "When the reservation begins.",
         default=None,
     )

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 STAGES = ("prepare", "launch", "finalize")
 MAX_LANES = 16
+MAX_HOSTS = 10_000
+"""The most hosts that a scenario may have: more is a slip of the pen."""
+
 _NAME = Text(
     r"[A-Za-z0-9_][A-Za-z0-9_-]*", "a name of letters, digits, '_' and '-' (it becomes a part of host ids)"
 )
@@ -183,3 +186,12 @@ class LayersServices(Model):
     firewall_rules: tuple[FirewallRule, ...] = key(
         FIREWALL_RULES, "As of g5k, where older scenarios have it.", default=()
     )
+
+    @classmethod
+    def misfits(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """There is an end to hosts."""
+        layers = values.get("layers")
+        for layer in layers if isinstance(layers, tuple) else ():
+            hosts = sum(service.machines * (1 + service.repeat) for service in layer.services)
+            if hosts > MAX_HOSTS:
+                yield "layers", f"the layer {layer.name!r} has more than {MAX_HOSTS} hosts. Have fewer."

@@ -10,7 +10,7 @@ from optiprov.deploy.kinds import Flag, ListOf, Text
 from optiprov.deploy.models.base import Model, Nested, key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _NUMBER = r"\d+(?:\.\d+)?"
 _UNITS_S = {"us": 1e-6, "usec": 1e-6, "usecs": 1e-6, "ms": 1e-3, "msec": 1e-3, "msecs": 1e-3}
@@ -33,9 +33,15 @@ def _check_loss(loss: str) -> str | None:
     return None if loss_share(loss) <= 1 else "expected at most 100%"
 
 
-DELAY = Text(rf"(?i:{_NUMBER}\s*(usecs?|us|msecs?|ms|secs?|s))", 'a time such as "28ms"')
+def _in_any_case(units: Iterable[str]) -> str:
+    """A regular expression without flags, which editors' do not have."""
+    spelled = ("".join(f"[{letter}{letter.upper()}]" for letter in unit) for unit in units)
+    return f"(?:{'|'.join(spelled)})"
+
+
+DELAY = Text(rf"{_NUMBER}\s*{_in_any_case(_UNITS_S)}", 'a time such as "28ms"')
 RATE = Text(
-    rf"(?i:{_NUMBER}\s*([kmgt]i?)?bit)",
+    rf"{_NUMBER}\s*{_in_any_case(prefix + 'bit' for prefix in _PREFIXES)}",
     'a rate in bits per second such as "100mbit" (tc reads "mbps" as megabytes)',
     _check_rate,
 )

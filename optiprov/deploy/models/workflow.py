@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optiprov.deploy.kinds import Anything, Choice, ListOf, Text
+from optiprov.deploy.kinds import Anything, Choice, ListOf, Schema, Text
 from optiprov.deploy.models.base import Model, Nested, key
 
 if TYPE_CHECKING:
@@ -27,7 +27,20 @@ PLAY_KEYWORDS = frozenset(
 _PREFIX = Text(
     r"[A-Za-z_][A-Za-z0-9_]*", "a variable name: letters, digits and '_', not starting with a digit"
 )
-_TASKS = ListOf(Anything())
+TASK_DEFINITION = "Task"
+"""The definition in the JSON Schema of workflow.yaml that tells what a task may be."""
+
+
+class _Task(Anything):
+    """A task, which `task_reading` reads."""
+
+    def json_schema(self, definitions: dict[str, Schema]) -> Schema:
+        """A reference to a definition that `json_schema` completes."""
+        definitions.setdefault(TASK_DEFINITION, {})
+        return {"$ref": f"#/$defs/{TASK_DEFINITION}"}
+
+
+_TASKS = ListOf(_Task())
 
 
 @dataclass(frozen=True, kw_only=True)

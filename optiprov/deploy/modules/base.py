@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from optiprov.deploy.providers.base import Host
 
@@ -55,11 +55,17 @@ class ModuleContext:
     def source(self, src: str) -> Path:
         """The file or directory of the scenario that `src` names.
 
+        E2Clab's `working_dir` is the artifacts' directory in the stages prepare and launch, so what its
+        users take from there is sought like a relative path.
+
         Raises:
             FileNotFoundError: It is in none of the directories.
         """
+        path = Path(src)
+        if path.is_relative_to(self.host.working_dir):
+            path = path.relative_to(self.host.working_dir)
         for directory in self.sources:
-            candidate = directory / src
+            candidate = directory / path
             if candidate.exists():
                 return candidate
         looked = " and ".join(str(directory) for directory in self.sources)

@@ -62,6 +62,7 @@ class Host(ABC):
         spool_dir: The provenance spool of its processes, on this machine.
         shell: The program that runs shell commands.
         files: Its files.
+        has_client: Whether its processes find the capture client without `give_client`.
     """
 
     placement: Placement
@@ -73,6 +74,7 @@ class Host(ABC):
     spool_dir: Path
     shell: str
     files: HostFiles
+    has_client: bool = False
 
     @property
     def id(self) -> str:
@@ -99,6 +101,10 @@ class Host(ABC):
     @abstractmethod
     def enclosed(self, argv: Sequence[str]) -> list[str]:
         """The command of this machine that runs another one on the host, as `start` does."""
+
+    @abstractmethod
+    def give_client(self, archive: Path) -> None:
+        """Have its processes find the capture client in a zip file of this machine, which is copied."""
 
     @abstractmethod
     def write(self, source: bytes | Path, dest: str, *, name: str, mode: int | None) -> None:
@@ -130,6 +136,10 @@ class Provider(ABC):
         Raises:
             DeploymentError: They cannot be had.
         """
+
+    @abstractmethod
+    def detach(self) -> None:
+        """Let go of what this process holds; the hosts stay, for another process to go on with."""
 
     @abstractmethod
     def destroy(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 
 CLOSERS = 16
 ADDRESS = "127.0.0.1"
+ADDRESS6 = "::1"
 TMP = Path("/tmp")  # noqa: S108  it is hidden behind a private one
 PACKAGE = Path(__file__).resolve().parents[2]
 
 
 class LocalHost(Host):
     """A directory with `work`, `home`, `tmp` and `spool`, and the processes started there.
+
+    The Python of its tasks finds the capture client where this one has it.
 
     Args:
         placement: The place in the scenario.
@@ -38,6 +42,8 @@ class LocalHost(Host):
         isolation: What its processes see of this machine.
         environment: Variables for all of its processes.
     """
+
+    has_client = True
 
     def __init__(
         self,
@@ -49,6 +55,7 @@ class LocalHost(Host):
     ) -> None:
         self.placement = placement
         self.address = ADDRESS
+        self.address6 = _address6()
         self.port = port
         self.working_dir = str(directory / "work")
         self.spool_dir = directory / "spool"
@@ -84,6 +91,13 @@ class LocalHost(Host):
         """The command that runs another one in the host's namespace, environment and working directory."""
         environment = [f"{name}={value}" for name, value in self._environment.items()]
         return ["env", "-i", *environment, *self._isolation.enter(argv, self.working_dir)]
+
+    def give_client(self, archive: Path) -> None:
+        """Copy the client into the home directory, and put it first on the path of Python."""
+        place = f"~/.optiprov/{archive.name}"
+        self.write(archive, place, name=archive.name, mode=None)
+        own = {"PYTHONPATH": self._absolute(place)}
+        self._environment = _joined(self._environment, own)
 
     def write(self, source: bytes | Path, dest: str, *, name: str, mode: int | None) -> None:
         """Write a file, making the directories above it; an existing one is replaced as a whole."""
@@ -144,6 +158,10 @@ class LocalProvider(Provider):
         visible = _visible_directories(request)
         self._ports = PortAllotment(request.journal.path if request.is_detached else None)
         return [self._deploy_one(placement, request, visible) for placement in placements]
+
+    def detach(self) -> None:
+        """Let go of the ports, which stay reserved."""
+        self._ports.let_go()
 
     def destroy(self) -> None:
         """Remove the hosts' directories but a spool that is not empty, and give the ports back."""
@@ -236,6 +254,17 @@ def _environment(home: Path, tmp: str, spool: Path, given: Mapping[str, str]) ->
         **given,
         "PYTHONPATH": os.pathsep.join(entry for entry in python_path if entry),
     }
+
+
+@lru_cache(maxsize=1)
+def _address6() -> str | None:
+    """The IPv6 address of this machine for itself, None where it has no IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind((ADDRESS6, 0))
+    except OSError:
+        return None
+    return ADDRESS6
 
 
 @lru_cache(maxsize=1)

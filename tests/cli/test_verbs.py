@@ -256,7 +256,7 @@ def test_killed_deploy_ends_all_and_can_be_finalized(write, verb, start_verb):
 
 
 def test_verb_after_a_killed_deploy_is_not_ended_with_it(write, verb, start_verb):
-    """What the next verb starts at once has the same marker; it waits until the dead one's supervisor is done."""
+    """What it starts has the same marker: it waits until the dead one is cleaned up."""
     scenario = write("- hosts: all\n  launch:\n    - shell: exec sleep 300\n      poll: 0\n")
     process = start_verb("deploy", scenario, "--pause", stdin=subprocess.PIPE)
     experiment = only_experiment(scenario)

@@ -13,13 +13,20 @@ from optiprov.errors import InputError, OptiprovError, StudyInterrupted
 
 COMMANDS = {
     "check": "Check a scenario without deploying it.",
+    "deploy": "Deploy a scenario, run its workflow, and fetch the results.",
+    "destroy": "End what runs of an experiment, and remove its hosts.",
     "doctor": "Show what this machine has, and what is missing and how to get it.",
+    "finalize": "Fetch the results of an experiment, end what runs, and back its provenance up.",
+    "init": "Write a scenario that runs at once.",
+    "layers-services": "Deploy the hosts of a scenario.",
+    "network": "Say what lies between the hosts of an experiment.",
     "optimize": "Run an optimization.",
     "query": "Query tasks by what they used and generated.",
     "serve": "Run the provenance service.",
     "spec": "Send the specification of a dataflow.",
     "spool": "Show and send provenance that is not stored yet.",
     "sql": "Run one read-only SQL query on a provenance store.",
+    "workflow": "Run one stage of an experiment's workflow.",
 }
 
 
@@ -32,7 +39,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"optiprov.cli.{cmd_name}").command
+        command: click.Command = import_module(f"optiprov.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(

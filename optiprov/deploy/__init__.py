@@ -2,14 +2,61 @@
 
 A scenario is a directory with E2Clab's files (layers_services.yaml, network.yaml, workflow.yaml,
 workflow_env.yaml). `load_scenario` reads and checks it, a `Deployment` runs its stages on the hosts
-of a provider, a `Supervisor` ends the processes of an owner that died, and `reap_abandoned` finds
-what earlier owners left behind. `isolation_note` tells what local hosts share on this machine.
+of a provider, an `Experiment` is one that several commands work on in turn, a `Supervisor` ends the
+processes of an owner that died, and `reap_abandoned` finds what earlier owners left behind.
+`isolation_note` tells what local hosts share on this machine.
+
+Each name is imported on its first use: checking a scenario needs nothing of what deploys it.
 """
 
-from optiprov.deploy.deployment import Deployment
-from optiprov.deploy.providers.isolation import isolation_note
-from optiprov.deploy.reaping import reap_abandoned
-from optiprov.deploy.scenario import Scenario, load_scenario
-from optiprov.deploy.supervisor import Supervisor
+from __future__ import annotations
 
-__all__ = ["Deployment", "Scenario", "Supervisor", "isolation_note", "load_scenario", "reap_abandoned"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optiprov.deploy.deployment import Deployment
+    from optiprov.deploy.experiment import Experiment, Hooks, check_deployable
+    from optiprov.deploy.loading import check_scenario, load_scenario
+    from optiprov.deploy.providers.isolation import isolation_note
+    from optiprov.deploy.reaping import reap_abandoned
+    from optiprov.deploy.scenario import Scenario
+    from optiprov.deploy.supervisor import Supervisor
+
+_HOMES = {
+    "Deployment": "optiprov.deploy.deployment",
+    "Experiment": "optiprov.deploy.experiment",
+    "Hooks": "optiprov.deploy.experiment",
+    "Scenario": "optiprov.deploy.scenario",
+    "Supervisor": "optiprov.deploy.supervisor",
+    "check_deployable": "optiprov.deploy.experiment",
+    "check_scenario": "optiprov.deploy.loading",
+    "isolation_note": "optiprov.deploy.providers.isolation",
+    "load_scenario": "optiprov.deploy.loading",
+    "reap_abandoned": "optiprov.deploy.reaping",
+}
+
+__all__ = [
+    "Deployment",
+    "Experiment",
+    "Hooks",
+    "Scenario",
+    "Supervisor",
+    "check_deployable",
+    "check_scenario",
+    "isolation_note",
+    "load_scenario",
+    "reap_abandoned",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(
+            f"module 'optiprov.deploy' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optiprov.deploy.execution import Workbench
-from optiprov.deploy.journal import JOURNAL_NAME, Journal, marker_of
+from optiprov.deploy.client_archive import ARCHIVE_NAME, write_client_archive
+from optiprov.deploy.infrastructure import Infrastructure
+from optiprov.deploy.journal import JOURNAL_NAME, MARKER_VARIABLE, Journal, marker_of, read_journal
 from optiprov.deploy.launch import Launch, runs_finite_tasks
+from optiprov.deploy.monitoring import HostMonitor
 from optiprov.deploy.processes import ProcessTable
-from optiprov.deploy.providers import PROVIDERS
-from optiprov.deploy.providers.base import Host, HostRequest, Provider
-from optiprov.deploy.record import WorkflowRecord, write_layers_services
+from optiprov.deploy.providers.base import PROVENANCE_ROLE, Host, HostRequest
+from optiprov.deploy.record import LAYERS_SERVICES_VALIDATE, WorkflowRecord, write_layers_services
 from optiprov.deploy.stages import StageRun
 from optiprov.deploy.supervisor import Supervisor
 from optiprov.deploy.variables import Variables, chosen_app_conf
+from optiprov.deploy.watchdog import end_processes, not_recycled
+from optiprov.deploy.workbench import Workbench
 from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from optiprov.deploy.scenario import Scenario
-
-logger = logging.getLogger(__name__)
+    from optiprov.deploy.workflow import Stage
 
 STOP_TIMEOUT_S = 15.0
 
@@ -38,12 +39,22 @@ class Deployment:
     neither signal handlers nor atexit: should this process die, a supervisor ends the deployment's
     processes within 10 s.
 
+    A detached deployment outlives this process: `deploy` makes it, `detach` leaves it, and another
+    process goes on with it after `attach`. Its hosts stay until `destroy`, its background processes until
+    `finish` or `destroy`. The supervisor then ends what this process started, should it die.
+
     Args:
         scenario: The scenario.
         directory: Where logs, fetched files and the hosts' directories go; made if missing.
         environment: Variables for every process on every host.
+        client_environment: Variables for hosts with the role `provenance`.
+        provenance: Where the provenance service is, for layers_services-validate.yaml.
         variables: Variables for templates; `app_conf` chooses a set of workflow_env.yaml.
         deployment_id: What names the deployment in its journal and marks its processes.
+        is_detached: Whether the deployment outlives this process.
+        supervised: What marks the processes that end with this process should it die, `NAME=value`; by
+            default all processes of the deployment do.
+        on_play: Called with the stage when a play of it has ended.
 
     Raises:
         ScenarioError: `variables` chooses an `app_conf` that does not exist.
@@ -55,19 +66,32 @@ class Deployment:
         directory: Path,
         *,
         environment: Mapping[str, str] = {},
+        client_environment: Mapping[str, str] = {},
+        provenance: Mapping[str, str] = {},
         variables: Mapping[str, Any] = {},
         deployment_id: str | None = None,
+        is_detached: bool = False,
+        supervised: str | None = None,
+        on_play: Callable[[str], None] = lambda _stage: None,
     ) -> None:
+        scenario.require_deployable()
         chosen_app_conf(scenario, variables)
         self.scenario = scenario
         self.directory = Path(directory).resolve()
+        self.output_dir = self.directory
         self.id = deployment_id or f"{scenario.job_name}-{uuid.uuid4().hex[:12]}"
         self.hosts: list[Host] = []
         self._environment = dict(environment)
+        self._client_environment = dict(client_environment)
+        self._provenance = dict(provenance)
         self._given_variables = dict(variables)
+        self.is_detached = is_detached
+        self._supervised = supervised or marker_of(self.id)
+        self._on_play = on_play
         self._lock = threading.RLock()
         self._journal = Journal(self.directory / JOURNAL_NAME)
-        self._providers: list[Provider] = []
+        self._infrastructure = Infrastructure(scenario)
+        self._monitor = HostMonitor(self.id, self.directory, self._journal)
         self._supervisor: Supervisor | None = None
         self._processes: ProcessTable | None = None
         self._workbench: Workbench | None = None
@@ -76,8 +100,70 @@ class Deployment:
         self._is_stopped = False
         self._is_finalized = False
 
+    @property
+    def is_journalled(self) -> bool:
+        """Whether its directory holds a deployment, by this process or an earlier one."""
+        return read_journal(self._journal.path) is not None
+
+    def deploy(self) -> Path:
+        """Deploy the hosts, journalled first.
+
+        Returns:
+            The directory of the deployment.
+
+        Raises:
+            DeploymentError: Hosts cannot be had, the directory holds a deployment, or `stop()` was called.
+            ScenarioError: The scenario asks for what cannot be had.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            self.scenario.require_deployable()
+            if self._journal.path.exists():
+                raise DeploymentError(
+                    f"{self.directory} holds a deployment already ({JOURNAL_NAME}). Give each deployment "
+                    "a directory of its own."
+                )
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._supervisor = Supervisor(self._supervised)
+            self._journal.write_owner(self.id, is_detached=self.is_detached)
+            self._equip(self._supervisor, {})
+        return self.directory
+
+    def attach(self) -> Path:
+        """Go on with what an earlier process deployed, wherever it left off or was killed.
+
+        Returns:
+            The directory of the deployment.
+
+        Raises:
+            DeploymentError: The directory holds no such deployment, or hosts of it cannot be had again.
+        """
+        with self._lock:
+            journalled = read_journal(self._journal.path)
+            if journalled is None or journalled.id != self.id:
+                raise DeploymentError(
+                    f"{self.directory} holds no deployment {self.id!r} ({JOURNAL_NAME}). Deploy it anew."
+                )
+            self._supervisor = Supervisor(self._supervised)
+            self._equip(self._supervisor, journalled.hosts)
+        return self.directory
+
+    def use_app_conf(self, app_conf: str | None) -> None:
+        """Have the stages that follow take a set of workflow_env.yaml, and leave their output in its folder.
+
+        Raises:
+            ScenarioError: There is no such set.
+        """
+        self._given_variables["app_conf"] = app_conf
+        if app_conf is None:
+            del self._given_variables["app_conf"]
+        chosen_app_conf(self.scenario, self._given_variables)
+        self.output_dir = self.directory / app_conf if app_conf else self.directory
+        if self._processes is not None:
+            self._workbench = self._make_workbench(self._processes)
+
     def prepare(self) -> Path:
-        """Deploy the hosts, journalled first, and run the stage prepare.
+        """Deploy the hosts, unless they are, and run the stage prepare.
 
         Returns:
             The directory of the deployment.
@@ -88,23 +174,10 @@ class Deployment:
         """
         with self._lock:
             self._refuse_if_stopped()
-            if self._journal.path.exists():
-                raise DeploymentError(
-                    f"{self.directory} holds a deployment already ({JOURNAL_NAME}). Give each deployment "
-                    "a directory of its own."
-                )
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._supervisor = Supervisor(marker_of(self.id))
-            self._journal.write_owner(self.id)
-            self._processes = ProcessTable(self._journal, self._supervisor)
-            self._deploy_hosts()
-            variables = Variables(self.scenario, self.hosts, self._given_variables)
-            write_layers_services(self.scenario, variables, self.directory)
-            record = WorkflowRecord(self.directory)
-            self._workbench = Workbench(self.scenario, self.directory, variables, self._processes, record)
+            if self._workbench is None:
+                self.deploy()
             given = self._given_variables.get("optimization_config", {})
-            run = StageRun("prepare", self._workbench, optimization_config=given, on_failure=self._on_failure)
-            self._runs.append(run)
+            run = self._new_run("prepare", given, on_failure=self._on_failure)
         run.run()
         run.raise_if_failed()
         return self.directory
@@ -116,6 +189,7 @@ class Deployment:
         wait: bool = True,
         duration_s: float = 0,
         timeout_s: float | None = None,
+        fails_fast: bool = False,
     ) -> Path:
         """Run the stage launch.
 
@@ -127,6 +201,8 @@ class Deployment:
             duration_s: If above 0, the launch has ended after this time, or before it as soon as no
                 process of it runs any more; what runs then goes on until `stop()` or `finalize()`.
             timeout_s: Seconds after which the stage fails and its processes are ended.
+            fails_fast: Whether the first failed task ends the stage and its processes. Else only its host
+                does no further task.
 
         Returns:
             The directory of the deployment.
@@ -135,7 +211,9 @@ class Deployment:
             DeploymentError: A task failed, time ran out, the deployment is not prepared, or `stop()` was
                 called.
         """
-        launch = self._begin_launch(dict(optimization_config or {}), timeout_s, duration_s)
+        launch = self._begin_launch(
+            dict(optimization_config or {}), timeout_s, duration_s, fails_fast=fails_fast
+        )
         if wait:
             launch.wait(None)
             launch.run.raise_if_failed()
@@ -180,6 +258,55 @@ class Deployment:
             if not self._is_finalized:
                 self._stop_application()
 
+    def finish(self) -> Path:
+        """Run the stage finalize, then end all processes; the hosts stay for further stages.
+
+        Returns:
+            The directory of the deployment.
+
+        Raises:
+            DeploymentError: A task of the stage finalize failed; all processes have ended nevertheless.
+        """
+        try:
+            return self.run_finalize()
+        finally:
+            self.end()
+
+    def run_finalize(self) -> Path:
+        """Run the stage finalize alone; what runs goes on.
+
+        Returns:
+            The directory of the deployment.
+
+        Raises:
+            DeploymentError: A task of the stage finalize failed.
+        """
+        run = self._run_finalize()
+        if run is not None:
+            run.raise_if_failed()
+        return self.directory
+
+    def end(self) -> None:
+        """End all processes; further stages may follow."""
+        with self._lock:
+            self._stop_application()
+
+    def detach(self) -> None:
+        """Leave a detached deployment as it is: what runs goes on after this process has ended."""
+        self._infrastructure.detach()
+        if self._supervisor is not None:
+            self._supervisor.close()
+
+    def destroy(self) -> Path:
+        """End all processes and remove the hosts, without the stage finalize.
+
+        Logs, fetched files and spools with unsent provenance stay.
+        """
+        with self._lock:
+            self._is_finalized = True
+        self._undo()
+        return self.directory
+
     def finalize(self) -> Path:
         """Run the stage finalize, then stop everything and remove the hosts' directories.
 
@@ -207,29 +334,64 @@ class Deployment:
         return self.directory
 
     def spool_dirs(self) -> list[Path]:
-        """The provenance spool of each host (OPTIPROV_SPOOL of its processes), in the order of the hosts."""
-        return [host.spool_dir for host in self.hosts]
+        """The provenance spool of each host (OPTIPROV_SPOOL of its processes), in the order of the hosts.
 
-    def _deploy_hosts(self) -> None:
-        if self.scenario.networks:
-            logger.warning(
-                "%s: networks are not emulated yet: hosts talk at full speed.", self.scenario.directory
-            )
-        request = HostRequest(self.scenario.input_dirs, self.directory, self._environment, self._journal)
-        by_id: dict[str, Host] = {}
-        for testbed in dict.fromkeys(placement.testbed for placement in self.scenario.placements):
-            provider = PROVIDERS[testbed]()
-            self._providers.append(provider)
-            placements = [placement for placement in self.scenario.placements if placement.testbed == testbed]
-            by_id.update((host.id, host) for host in provider.deploy(placements, request))
-        self.hosts = [by_id[placement.id] for placement in self.scenario.placements]
+        That of what monitors them comes last, where the scenario asks for it.
+        """
+        monitor = [self._monitor.spool_dir] if self.scenario.is_monitored else []
+        return [*(host.spool_dir for host in self.hosts), *monitor]
+
+    def _equip(self, supervisor: Supervisor, made: Mapping[str, Mapping[str, Any]]) -> None:
+        """Have hosts, and what stages need to run on them."""
+        marker = {MARKER_VARIABLE: self.id}
+        request = HostRequest(
+            self.scenario.input_dirs,
+            self.directory,
+            {**self._environment, **marker},
+            self._journal,
+            client_environment=self._client_environment,
+            made=made,
+            is_detached=self.is_detached,
+        )
+        self._processes = ProcessTable(self._journal, supervisor)
+        self.hosts = self._infrastructure.deploy(request)
+        self._give_clients()
+        self._workbench = self._make_workbench(self._processes)
+        if not (self.directory / LAYERS_SERVICES_VALIDATE).exists():
+            variables = self._workbench.variables
+            write_layers_services(self.scenario, variables, self.directory, self._provenance)
+
+    def _give_clients(self) -> None:
+        """Copy the capture client onto the hosts that record and do not have it."""
+        lacking = [host for host in self.hosts if PROVENANCE_ROLE in host.roles and not host.has_client]
+        if lacking:
+            archive = write_client_archive(self.directory / ARCHIVE_NAME)
+            for host in lacking:
+                host.give_client(archive)
+
+    def _make_workbench(self, processes: ProcessTable) -> Workbench:
+        self.output_dir.mkdir(exist_ok=True)
+        variables = Variables(self.scenario, self.hosts, self._given_variables)
+        record = WorkflowRecord(self.output_dir, self._on_play)
+        return Workbench(self.scenario, self.output_dir, variables, processes, record)
+
+    def _new_run(self, stage: Stage, optimization_config: Mapping[str, Any], **options: Any) -> StageRun:
+        assert self._workbench is not None  # noqa: S101  hosts are deployed
+        run = StageRun(stage, self._workbench, optimization_config=optimization_config, **options)
+        self._runs.append(run)
+        return run
 
     def _refuse_if_stopped(self) -> None:
         if self._is_stopped:
             raise DeploymentError(f"the deployment {self.id} was stopped: only finalize() can follow.")
 
     def _begin_launch(
-        self, optimization_config: Mapping[str, Any], timeout_s: float | None, duration_s: float
+        self,
+        optimization_config: Mapping[str, Any],
+        timeout_s: float | None,
+        duration_s: float,
+        *,
+        fails_fast: bool,
     ) -> Launch:
         with self._lock:
             self._refuse_if_stopped()
@@ -238,31 +400,40 @@ class Deployment:
             if self._launch is not None and (self._launch.goes_on() or not self._launch.run.ended.is_set()):
                 raise DeploymentError("the stage launch still runs. Call wait() or stop() first.")
             self._processes.open()
-            run = StageRun(
+            run = self._new_run(
                 "launch",
-                self._workbench,
-                optimization_config=optimization_config,
+                optimization_config,
                 timeout_s=timeout_s,
+                fails_fast=fails_fast,
                 on_failure=self._on_failure,
             )
-            self._runs.append(run)
+            self._start_monitor()
             is_finite = runs_finite_tasks(self.scenario.plays)
             launch = Launch(run, self._processes, has_finite_tasks=is_finite, duration_s=duration_s)
             self._launch = launch
             launch.begin()
         return launch
 
+    def _start_monitor(self) -> None:
+        """Record the load of the hosts, where the scenario asks for it and somebody stores it."""
+        broker = self._environment | self._client_environment
+        if self.scenario.is_monitored and "OPTIPROV_BROKER" in broker:
+            # Where all of the deployment ends with this process, the monitor does too.
+            is_whole = self._supervised == marker_of(self.id)
+            supervised = self._supervisor.environment if self._supervisor and is_whole else {}
+            self._monitor.start(self.hosts, {**broker, **supervised})
+
     def _run_finalize(self) -> StageRun | None:
         if self._workbench is None or self._processes is None:
             return None
         self._processes.open()
         config = self._launch.run.optimization_config if self._launch is not None else {}
-        run = StageRun("finalize", self._workbench, optimization_config=config)
+        run = self._new_run("finalize", config)
         run.run()
         return run
 
     def _on_failure(self) -> None:
-        """A task failed: an application that is being launched is stopped as a whole."""
+        """The stage launch has to end: the application is stopped as a whole."""
         if not self.has_ended() and not self._is_finalized:
             self._end_processes()
 
@@ -272,17 +443,26 @@ class Deployment:
         self._end_processes()
         if self._launch is not None:
             self._launch.join(STOP_TIMEOUT_S)
+        if self.is_detached:
+            self._end_earlier_processes()
+        if self.scenario.is_monitored:
+            self._monitor.stop()
 
     def _end_processes(self) -> None:
         if self._processes is not None:
             self._processes.end_all()
 
+    def _end_earlier_processes(self) -> None:
+        """End what earlier processes that worked on this deployment left running."""
+        journalled = read_journal(self._journal.path)
+        sessions = not_recycled(journalled.sessions_of_this_boot()) if journalled is not None else set()
+        end_processes((marker_of(self.id),), sessions)
+
     def _undo(self) -> None:
         """Undo what the journal says was made."""
         with self._lock:
             self._stop_application()
-        for provider in self._providers:
-            provider.destroy()
+        self._infrastructure.destroy()
         if self._supervisor is not None:
             self._supervisor.close()
         if self._journal.path.exists() and self._supervisor is not None:

@@ -1,75 +1,57 @@
-"""One task on one host: rendered, run, waited for."""
+"""One task on one host: when it runs, for which items, how often, and what becomes of its result."""
 
 from __future__ import annotations
 
-import re
-import threading
-import time
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
-from optiprov.deploy.modules import CommandModule, FileModule
-from optiprov.deploy.modules.base import FileContext
-from optiprov.deploy.processes import Invocation
-from optiprov.deploy.results import TaskResult, failure_message
-from optiprov.deploy.templating import TemplateError, render, render_text
+from optiprov.deploy.attempts import Attempt, Tried
+from optiprov.deploy.loops import items_of
+from optiprov.deploy.template_values import plain
+from optiprov.deploy.templating import TemplateError, evaluate, render
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping
 
-    from optiprov.deploy.processes import ProcessTable
     from optiprov.deploy.providers.base import Host
-    from optiprov.deploy.record import WorkflowRecord
-    from optiprov.deploy.scenario import Scenario
-    from optiprov.deploy.tasks import Task
-    from optiprov.deploy.variables import Variables
+    from optiprov.deploy.results import TaskResult
+    from optiprov.deploy.tasks import Conditions, Loop, Task
+    from optiprov.deploy.workbench import Workbench
 
-HOST_VARIABLE = "OPTIPROV_HOST"
-
-
-class TaskFailedError(Exception):
-    """A task failed; has its result. Never leaves the package."""
-
-    def __init__(self, result: TaskResult) -> None:
-        super().__init__(failure_message(result))
-        self.result = result
+LABEL_LENGTH = 100
 
 
-@dataclass
-class Workbench:
-    """What the tasks of a deployment are executed with.
+class Control(Protocol):
+    """The stage that an execution is a part of."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what ends now ends because the stage was stopped or has failed."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait, not longer than the stage goes on."""
+
+    def follow(self, attempt: Attempt) -> None:
+        """Take care of what was started in the background."""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What became of a task on a host.
 
     Attributes:
-        scenario: The scenario.
-        directory: The directory of the deployment.
-        variables: What templates may use.
-        processes: Where processes are started.
-        record: Where results are written.
+        results: What is recorded, one for each item.
+        registered: What the task registers.
+        failure: The result that fails the host; None if there is none, or it is ignored.
     """
 
-    scenario: Scenario
-    directory: Path
-    variables: Variables
-    processes: ProcessTable
-    record: WorkflowRecord
-    _numbers: dict[tuple[str, str], int] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def log_paths(self, host: str, stage: str, task: str) -> tuple[Path, Path]:
-        """Where the output of a task goes: `logs/<host>/<stage>-<nn>-<task>.out` and `.err`."""
-        with self._lock:
-            number = self._numbers[host, stage] = self._numbers.get((host, stage), 0) + 1
-        name = f"{stage}-{number:02d}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', task)[:60].strip('-')}"
-        directory = self.directory / "logs" / host
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory / f"{name}.out", directory / f"{name}.err"
+    results: list[TaskResult]
+    registered: dict[str, Any]
+    failure: TaskResult | None
 
 
 class Execution:
-    """The execution of one task on one host; used by one thread at a time.
+    """The execution of one task on one host, with Ansible's semantics; used by one thread.
 
     Args:
         workbench: What it is executed with.
@@ -77,136 +59,183 @@ class Execution:
         task: The task.
         host: The host.
         variables: What its templates may use.
+        control: The stage.
     """
 
     def __init__(
-        self, workbench: Workbench, stage: str, task: Task, host: Host, variables: Mapping[str, Any]
+        self,
+        workbench: Workbench,
+        stage: str,
+        task: Task,
+        host: Host,
+        variables: Mapping[str, Any],
+        control: Control,
     ) -> None:
-        self.task = task
         self._workbench = workbench
         self._stage = stage
+        self._task = task
         self._host = host
-        self._variables = variables
-        self._arguments: Mapping[str, Any] = task.arguments
-        self._started_at = datetime.now(timezone.utc)
-        self._started = time.monotonic()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stdout: Path | None = None
-        self._stderr: Path | None = None
+        self._variables = dict(variables)
+        self._control = control
 
-    @property
-    def has_process(self) -> bool:
-        """Whether a process was started."""
-        return self._process is not None
-
-    def run(self, *, is_over: Callable[[], bool]) -> TaskResult:
-        """Execute the task to its end.
-
-        Args:
-            is_over: Tells whether a process that ends now was stopped rather than failed.
+    def run(self) -> Executed:
+        """Execute the task for all of its items.
 
         Raises:
-            TaskFailedError: It failed.
             StoppedError: The deployment is being stopped.
         """
-        result = self.begin()
-        return self.finish(is_over=is_over) if self.has_process else result
-
-    def begin(self) -> TaskResult:
-        """Execute a task that works on files, start the process of another.
-
-        Raises:
-            TaskFailedError: It failed.
-            StoppedError: The deployment is being stopped.
-        """
+        task = self._task
         try:
-            self._arguments = render(self.task.arguments, self._variables)
-            if isinstance(self.task.module, FileModule):
-                return self._result(
-                    "done", message=self.task.module.apply(self._arguments, self._file_context())
-                )
-            self._start()
-        except (TemplateError, OSError, ValueError) as error:
-            message = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
-            raise TaskFailedError(self._result("failed", message=message)) from error
-        return self._result("started")
+            for name, value in task.variables.items():
+                self._variables[name] = render(value, self._variables)
+            items = None if task.loop is None else self._items(task.loop)
+        except TemplateError as error:
+            return self._executed([self._attempt(self._variables, None).failed(str(error))])
+        if items is None or task.loop is None:
+            return self._executed([self._one(self._variables, None)])
+        tried = []
+        for index, item in enumerate(items):
+            if self._control.is_over:
+                break
+            if index and task.loop.pause_s:
+                self._control.pause(task.loop.pause_s)
+            tried.append(self._item(task.loop, item, index, items))
+        return self._executed(tried, is_loop=True)
 
-    def finish(self, *, is_over: Callable[[], bool]) -> TaskResult:
-        """Wait for the process, for as long as the task's time limit allows.
-
-        Raises:
-            TaskFailedError: It ended with another status than 0, or the limit ended a foreground task.
-        """
-        assert self._process is not None  # noqa: S101  `has_process` is checked
-        status, is_expired = self._wait(self._process)
-        if is_expired and self.task.is_background:
-            return self._result("ended at its limit", status=status)
-        if status == 0 and not is_expired:
-            return self._result("done", status=0)
-        if is_over():
-            return self._result("stopped", status=status)
-        message = f"not done within its limit of {self.task.limit_s:g} s (async)" if is_expired else ""
-        raise TaskFailedError(self._result("failed", status=None if is_expired else status, message=message))
-
-    def _start(self) -> None:
-        module = self.task.module
-        assert isinstance(module, CommandModule)  # noqa: S101  there are two kinds
-        self._stdout, self._stderr = self._workbench.log_paths(self._host.id, self._stage, self.task.name)
-        own = render(self._host.placement.env, self._variables) | render(
-            self.task.environment, self._variables
-        )
-        environment = {str(name): str(value) for name, value in own.items()}
-        self._process = self._workbench.processes.start(
-            Invocation(
-                host=self._host,
-                stage=self._stage,
-                task=self.task.name,
-                argv=module.argv(self._arguments, self._host),
-                chdir=self._arguments.get("chdir"),
-                environment={**environment, HOST_VARIABLE: self._host.id},
-                stdout=self._stdout,
-                stderr=self._stderr,
-            )
-        )
-
-    def _wait(self, process: subprocess.Popen[bytes]) -> tuple[int, bool]:
-        """The exit status, and whether the time limit ended the process."""
-        if self.task.limit_s is None:
-            return process.wait(), False
-        expired = threading.Event()
-
-        def expire() -> None:
-            expired.set()
-            self._workbench.processes.end(process)
-
-        timer = threading.Timer(self.task.limit_s, expire)
-        timer.daemon = True
-        timer.start()
+    def _items(self, loop: Loop) -> list[Any] | None:
+        """The items; None for a loop over something undefined that the task's conditions skip."""
         try:
-            return process.wait(), expired.is_set()
-        finally:
-            timer.cancel()
+            return items_of(loop, self._variables)
+        except TemplateError:
+            if self._false_condition(self._task.when, self._variables) is None:
+                raise
+            return None
 
-    def _file_context(self) -> FileContext:
-        scenario = self._workbench.scenario
-        return FileContext(
-            host=self._host,
-            sources=tuple(dict.fromkeys((scenario.artifacts_dir, scenario.directory))),
-            fetched_dir=self._workbench.directory / "fetched",
-            render=lambda text: render_text(text, self._variables),
+    def _item(self, loop: Loop, item: Any, index: int, items: list[Any]) -> Tried:
+        variables = {**self._variables, loop.variable: item}
+        variables["ansible_loop"] = {
+            "index": index + 1,
+            "index0": index,
+            "first": index == 0,
+            "last": index == len(items) - 1,
+            "length": len(items),
+            "allitems": items,
+        }
+        if loop.index_variable is not None:
+            variables[loop.index_variable] = index
+        try:
+            label = item if loop.label is None else render(loop.label, variables)
+        except TemplateError as error:
+            return self._attempt(variables, None).failed(f"loop_control.label: {error}")
+        tried = self._one(variables, str(plain(label))[:LABEL_LENGTH])
+        return Tried(
+            {**tried.registered, loop.variable: item, "ansible_loop_var": loop.variable}, tried.result
         )
 
-    def _result(self, outcome: str, *, status: int | None = None, message: str = "") -> TaskResult:
-        return TaskResult(
-            task=self.task,
-            stage=self._stage,
-            host=self._host.id,
-            arguments=self._arguments,
-            outcome=outcome,
-            started_at=self._started_at,
-            duration_s=time.monotonic() - self._started,
-            status=status,
-            message=message,
-            stdout=self._stdout,
-            stderr=self._stderr,
+    def _one(self, variables: dict[str, Any], label: str | None) -> Tried:
+        """The task for one item: tried until it is as it should be, or often enough."""
+        attempt = self._attempt(variables, label)
+        try:
+            false = self._false_condition(self._task.when, variables)
+            if false is not None:
+                return attempt.skipped(false[0])
+            retry = self._task.retry
+            retries = 0 if retry is None else int(render(retry.retries, variables))
+            for number in range(retries + 1):
+                tried = self._judged(self._try(attempt), variables)
+                if retry is None or self._control.is_over or self._is_as_wanted(tried, variables):
+                    return tried
+                if number < retries:
+                    self._control.pause(float(render(retry.delay_s, variables)))
+                    attempt = self._attempt(variables, label)
+        except (TemplateError, ValueError) as error:
+            return attempt.failed(str(error))
+        message = tried.result.message or f"not as `until` wants it after {retries + 1} tries"
+        registered = {**tried.registered, "failed": True, "attempts": retries + 1}
+        return Tried(registered, replace(tried.result, outcome="failed", message=message))
+
+    def _try(self, attempt: Attempt) -> Tried:
+        if not self._task.is_background:
+            return attempt.run(is_over=lambda: self._control.is_over)
+        tried = attempt.begin()
+        if attempt.has_process:
+            self._control.follow(attempt)
+        return tried
+
+    def _judged(self, tried: Tried, variables: Mapping[str, Any]) -> Tried:
+        """The result with what `changed_when` and `failed_when` make of it."""
+        registered, result, task = dict(tried.registered), tried.result, self._task
+        if result.outcome in ("skipped", "stopped", "started"):
+            return tried
+        if task.changed_when is not None:
+            registered["changed"] = self._holds(task.changed_when, variables, registered)
+        if task.failed_when is not None:
+            has_failed = self._holds(task.failed_when, variables, registered)
+            registered |= {"failed": has_failed, "failed_when_result": has_failed}
+            message = f"failed_when: {' and '.join(map(str, task.failed_when))}"
+            outcome, message = ("failed", message) if has_failed else ("done", result.message)
+            result = replace(result, outcome=outcome, message=message)
+        return Tried(registered, replace(result, is_changed=bool(registered.get("changed"))))
+
+    def _is_as_wanted(self, tried: Tried, variables: Mapping[str, Any]) -> bool:
+        retry = self._task.retry
+        if retry is None or not retry.until:
+            return not tried.registered.get("failed", False)
+        return self._holds(retry.until, variables, tried.registered)
+
+    def _holds(
+        self, conditions: Conditions, variables: Mapping[str, Any], registered: Mapping[str, Any]
+    ) -> bool:
+        own = {} if self._task.register is None else {self._task.register: registered}
+        return self._false_condition(conditions, {**variables, **own}) is None
+
+    @staticmethod
+    def _false_condition(conditions: Conditions, variables: Mapping[str, Any]) -> tuple[Any] | None:
+        """The first condition that does not hold, in a tuple as it may be None itself."""
+        return next(((condition,) for condition in conditions if not evaluate(condition, variables)), None)
+
+    def _attempt(self, variables: Mapping[str, Any], label: str | None) -> Attempt:
+        task = self._task
+        asks = (task.register, task.failed_when, task.changed_when, task.retry)
+        return Attempt(
+            self._workbench,
+            self._stage,
+            task,
+            self._host,
+            variables,
+            item=label,
+            needs_output=any(one is not None for one in asks),
         )
+
+    def _executed(self, tried: list[Tried], *, is_loop: bool = False) -> Executed:
+        is_ignored = self._ignores_errors(tried)
+        results = [
+            replace(one.result, is_ignored=is_ignored and one.result.outcome == "failed") for one in tried
+        ]
+        failed = [result for result in results if result.outcome == "failed"]
+        registered = tried[0].registered if not is_loop else _of_loop([one.registered for one in tried])
+        return Executed(results, registered, failed[0] if failed and not is_ignored else None)
+
+    def _ignores_errors(self, tried: list[Tried]) -> bool:
+        if not any(one.result.outcome == "failed" for one in tried):
+            return False
+        try:
+            return evaluate(self._task.ignore_errors, self._variables)
+        except TemplateError:
+            return False
+
+
+def _of_loop(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a task with a loop registers."""
+    all_skipped = all(result.get("skipped", False) for result in results)
+    registered: dict[str, Any] = {
+        "results": results,
+        "changed": any(result.get("changed", False) for result in results),
+        "skipped": all_skipped,
+        "msg": "All items skipped" if all_skipped else "All items completed",
+    }
+    if any(result.get("failed", False) for result in results):
+        registered |= {"failed": True, "msg": "One or more items failed"}
+    elif not all_skipped:
+        registered["failed"] = False
+    return registered

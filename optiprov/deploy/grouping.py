@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -12,46 +13,87 @@ if TYPE_CHECKING:
 
 Info = dict[str, Any]
 
-ARRAY_INFO_KEYS: Mapping[str, Callable[[Info], str]] = {
+ARRAY_INFO_KEYS: Mapping[str, Callable[[Info], str | None]] = {
     "id": lambda info: str(info["_id"]).replace("_", ""),
     "hostname": lambda info: str(info["__address__"]),
     "url": lambda info: str(info["url"]),
+    "g5k_ipv6_hostname": lambda info: info.get("__g5k_ipv6_address__") or info.get("__address6__"),
 }
 
 
-def group(dependency: Dependency, hosts: int, services: Sequence[Info]) -> list[dict[str, Any]]:
+def group(
+    dependency: Dependency, hosts: Sequence[Info], services: Sequence[Info]
+) -> list[dict[str, Any] | None]:
     """The variables that each host of a play gets from one dependency.
 
     Args:
         dependency: Which grouping, under which prefix.
-        hosts: How many hosts the play has.
+        hosts: `_self` of each host of the play.
         services: `_self` of each selected service, in the order of placement.
 
     Returns:
-        One mapping of variables for each host, in the order of the hosts:
+        One mapping of variables for each host, in the order of the hosts, None for a host that takes
+        no part in the play:
         `round_robin` gives `prefix` the services in turn; `asarray` gives `prefix` the list of ids
-        (`111`; or of addresses or urls, by `array_info`); `aggregate` gives every host a variable
-        for each service, named prefix, service id and machine id (`server1_2`), and the list of
-        all services as `prefix`.
+        (`111`; or of addresses or urls, by `array_info`); `aggregate` gives every host a variable for
+        each service (`server1_2`, see `aggregated_names`), and the list of all services as `prefix`;
+        `address_match` gives `prefix` the service at the host's own address (its own where that is
+        selected, else the first), and leaves out hosts that have none.
     """
     return _GROUPINGS[dependency.grouping](dependency, hosts, services)
 
 
-def _round_robin(dependency: Dependency, hosts: int, services: Sequence[Info]) -> list[dict[str, Any]]:
+def _round_robin(
+    dependency: Dependency, hosts: Sequence[Info], services: Sequence[Info]
+) -> list[dict[str, Any] | None]:
     turn = cycle(services)
-    return [{dependency.prefix: next(turn)} for _ in range(hosts)]
+    return [{dependency.prefix: next(turn)} for _ in hosts]
 
 
-def _asarray(dependency: Dependency, hosts: int, services: Sequence[Info]) -> list[dict[str, Any]]:
+def _asarray(
+    dependency: Dependency, hosts: Sequence[Info], services: Sequence[Info]
+) -> list[dict[str, Any] | None]:
     element = ARRAY_INFO_KEYS[dependency.array_info]
-    return [{dependency.prefix: [element(info) for info in services]} for _ in range(hosts)]
+    return [{dependency.prefix: [element(info) for info in services]} for _ in hosts]
 
 
-def _aggregate(dependency: Dependency, hosts: int, services: Sequence[Info]) -> list[dict[str, Any]]:
-    variables: dict[str, Any] = {dependency.prefix: list(services)}
-    for info in services:
-        variables[f"{dependency.prefix}{info['service_id']}_{info['machine_id']}"] = info
-    return [dict(variables) for _ in range(hosts)]
+def _aggregate(
+    dependency: Dependency, hosts: Sequence[Info], services: Sequence[Info]
+) -> list[dict[str, Any] | None]:
+    names = aggregated_names(dependency.prefix, [info["_id"] for info in services])
+    variables = {dependency.prefix: list(services), **dict(zip(names, services, strict=True))}
+    return [dict(variables) for _ in hosts]
 
 
-_GROUPINGS = {"round_robin": _round_robin, "asarray": _asarray, "aggregate": _aggregate}
+def aggregated_names(prefix: str, ids: Sequence[str]) -> list[str]:
+    """The variable of each service with the grouping `aggregate`.
+
+    E2Clab's name is prefix, service id and machine id. Services of several layers may have the same
+    ones; their names have the layer's id too, so that none hides another.
+
+    >>> aggregated_names("s", ["1_1_1", "1_1_2", "2_1_2"])
+    ['s1_1', 's1_1_2', 's2_1_2']
+    """
+    short = [each.split("_", 1)[1] for each in ids]
+    counts = Counter(short)
+    return [prefix + (name if counts[name] == 1 else each) for name, each in zip(short, ids, strict=True)]
+
+
+def _address_match(
+    dependency: Dependency, hosts: Sequence[Info], services: Sequence[Info]
+) -> list[dict[str, Any] | None]:
+    return [_at_address(dependency.prefix, host, services) for host in hosts]
+
+
+def _at_address(prefix: str, host: Info, services: Sequence[Info]) -> dict[str, Any] | None:
+    there = [info for info in services if info["__address__"] == host["__address__"]]
+    own = [info for info in there if info["_id"] == host["_id"]]
+    return {prefix: (own or there)[0]} if there else None
+
+
+_GROUPINGS = {
+    "round_robin": _round_robin,
+    "asarray": _asarray,
+    "aggregate": _aggregate,
+    "address_match": _address_match,
+}

@@ -42,8 +42,11 @@ class Journal:
             finally:
                 os.close(descriptor)
 
-    def write_owner(self, deployment_id: str) -> None:
-        """Write who owns the deployment: process id, its start time, and the boot these refer to."""
+    def write_owner(self, deployment_id: str, *, is_detached: bool = False) -> None:
+        """Write who owns the deployment: process id, its start time, and the boot these refer to.
+
+        A detached one outlives its owner: nobody but the commands that work on it ends its processes.
+        """
         owner = os.getpid()
         self.write(
             "deployment",
@@ -52,6 +55,7 @@ class Journal:
             owner_pid=owner,
             owner_start=start_time(owner),
             boot_id=boot_id(),
+            is_detached=is_detached,
         )
 
 
@@ -66,7 +70,9 @@ class Journalled:
         owner_start: The start time of that process, None if it could not be read.
         boot_id: The boot that process ids and start times refer to.
         is_closed: Whether it was finalized or reaped.
+        is_detached: Whether it outlives its owner.
         sessions: The sessions that were started and not ended, with the start time of the leader.
+        hosts: What was journalled of each host before it was made, by its id.
     """
 
     id: str
@@ -75,7 +81,13 @@ class Journalled:
     owner_start: int | None
     boot_id: str
     is_closed: bool
+    is_detached: bool
     sessions: dict[int, int | None]
+    hosts: dict[str, Mapping[str, Any]]
+
+    def sessions_of_this_boot(self) -> dict[int, int | None]:
+        """The sessions that may still live: none after a reboot, when ids are of other processes."""
+        return self.sessions if self.boot_id == boot_id() else {}
 
 
 def read_journal(path: Path) -> Journalled | None:
@@ -105,7 +117,9 @@ def read_journal(path: Path) -> Journalled | None:
         owner_start=owner_start,
         boot_id=boot,
         is_closed=any(event.get("event") in {"finalized", "reaped"} for event in events),
+        is_detached=first.get("is_detached") is True,
         sessions=_live_sessions(events),
+        hosts={str(event.get("id")): event for event in events if event.get("event") == "host"},
     )
 
 

@@ -67,10 +67,12 @@ class Launch:
             return self.run.ended.wait(timeout_s)
         deadline = self._deadline if timeout_s is None else min(self._deadline, time.monotonic() + timeout_s)
         while (left_s := deadline - time.monotonic()) > 0 and self.goes_on():
-            if self.run.ended.is_set():
-                time.sleep(min(left_s, POLL_S))
-            else:
+            if not self.run.ended.is_set():
                 self.run.ended.wait(left_s)
+            elif self._processes.wait_for_all("launch", left_s) and self.goes_on():
+                time.sleep(
+                    min(left_s, POLL_S)
+                )  # processes that left their parents: nothing tells of their end
         return not self.goes_on()
 
 
@@ -81,6 +83,7 @@ def runs_finite_tasks(plays: Iterable[Play]) -> bool:
     """
     tasks = [task for play in plays for task in play.tasks["launch"]]
     return any(
-        isinstance(task.module, CommandModule) and not (task.is_background and task.limit_s is None)
+        (task.needs_ansible is not None or isinstance(task.module, CommandModule))
+        and not (task.is_background and task.limit_s is None)
         for task in tasks
     )

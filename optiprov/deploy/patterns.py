@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
+from optiprov.deploy.placement import place
 from optiprov.deploy.problems import suggestion
-from optiprov.deploy.selection import select, spellings
+from optiprov.deploy.selection import Selectable, select, spellings
+from optiprov.deploy.validation import elements
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from optiprov.deploy.models import LayersServices
     from optiprov.deploy.problems import Problems
-    from optiprov.deploy.selection import Selectable
     from optiprov.deploy.yaml_source import KeyPath, YamlSource
 
 LISTED = 8
@@ -22,6 +24,20 @@ LISTED = 8
 class _GuessedHost:
     id: str
     roles: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    numeric_id: str = ""
+
+
+class KnownHost(Selectable, Protocol):
+    """A host as far as the files tell of it."""
+
+    @property
+    def numeric_id(self) -> str:
+        """The numbers of layer, service and machine, such as `1_1_2`."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The metadata of its service."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +50,8 @@ class KnownHosts:
             services are known, not the number of hosts.
     """
 
-    hosts: Sequence[Selectable]
+    hosts: Sequence[KnownHost]
     is_guess: bool = False
-
-    @classmethod
-    def guessed(cls, value: Any) -> KnownHosts:
-        """What can be told from a layers_services.yaml that has problems."""
-        hosts = [
-            _GuessedHost(f"{layer['name']}.{service['name']}.{index}.1".lower())
-            for layer in _mappings(value, "layers")
-            for index, service in enumerate(_mappings(layer, "services"), 1)
-            if "name" in layer and "name" in service
-        ]
-        return cls(hosts, is_guess=True)
 
     def check(self, source: YamlSource, key_path: KeyPath, pattern: Any, problems: Problems) -> None:
         """Report a pattern that selects nothing."""
@@ -65,8 +70,19 @@ class KnownHosts:
         return bool(select(".".join(pattern.split(".")[:2]), self.hosts))
 
 
-def _mappings(value: Any, key: str) -> list[dict[str, Any]]:
-    elements = value.get(key) if isinstance(value, dict) else None
-    return (
-        [element for element in elements if isinstance(element, dict)] if isinstance(elements, list) else []
-    )
+def known_hosts(source: YamlSource, content: LayersServices | None) -> KnownHosts:
+    """The hosts of a layers_services.yaml; what can be told of them where it has problems."""
+    if content is not None:
+        return KnownHosts(place(content))
+    hosts = [
+        _GuessedHost(f"{layer['name']}.{service['name']}.{index}.1".lower(), _roles(service), service)
+        for _, layer in elements(source.value, "layers")
+        for index, (_, service) in enumerate(elements(layer, "services"), 1)
+        if "name" in layer and "name" in service
+    ]
+    return KnownHosts(hosts, is_guess=True)
+
+
+def _roles(service: dict[str, Any]) -> tuple[str, ...]:
+    roles = service.get("roles")
+    return tuple(str(role) for role in roles) if isinstance(roles, list) else ()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from optiprov.deploy.models import Layer, Service
+    from optiprov.deploy.models import Layer, LayersServices, Limits, Service
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,10 @@ class Placement:
         layer_id: Position of the layer, from 1.
         service_id: Position of the service in its layer, from 1; copies made by `repeat` come last.
         machine_id: Number of the host among those of the service, from 1.
-        testbed: Which provider has the host.
+        environment: The testbed that the scenario names for the host.
+        testbed: Whose hosts it gets: that testbed, or the provider that stands in for it.
+        server: The machine that the scenario wants, None for any.
+        limits: What the host may use at most, where it is on this machine.
         roles: Roles that select it in patterns.
         env: Environment variables of its processes, templates allowed.
         metadata: Further keys of the service, reached as `_self.<key>`.
@@ -32,10 +35,13 @@ class Placement:
     layer_id: int
     service_id: int
     machine_id: int
+    environment: str
     testbed: str
     roles: tuple[str, ...]
     env: Mapping[str, Any]
     metadata: Mapping[str, Any]
+    server: str | None = None
+    limits: Limits | None = None
 
     @property
     def id(self) -> str:
@@ -48,13 +54,27 @@ class Placement:
         return f"{self.layer_id}_{self.service_id}_{self.machine_id}"
 
 
-def place(layers: Iterable[Layer]) -> tuple[Placement, ...]:
-    """The hosts of all layers, in the order of layers, services and machines."""
+def place(content: LayersServices, provider: Callable[[str], str] = str) -> tuple[Placement, ...]:
+    """The hosts of all layers, in the order of layers, services and machines.
+
+    Args:
+        content: The file layers_services.yaml.
+        provider: Whose hosts a testbed's services get; by default its own.
+    """
+    environment = content.environment
+    first, limits = environment.testbeds[0], environment.local.limits if environment.local else None
     return tuple(
-        _placement(layer, service, (layer_id, service_id, machine_id))
-        for layer_id, layer in enumerate(layers, 1)
+        _placement(
+            layer,
+            service,
+            (layer_id, service_id, machine_id),
+            service.environment or first,
+            provider,
+            limits=service.limits or limits,
+        )
+        for layer_id, layer in enumerate(content.layers, 1)
         for service_id, service in enumerate(_with_copies(layer), 1)
-        for machine_id in range(1, service.quantity + 1)
+        for machine_id in range(1, service.machines + 1)
     )
 
 
@@ -65,7 +85,15 @@ def _with_copies(layer: Layer) -> Iterator[Service]:
             yield service
 
 
-def _placement(layer: Layer, service: Service, ids: tuple[int, int, int]) -> Placement:
+def _placement(
+    layer: Layer,
+    service: Service,
+    ids: tuple[int, int, int],
+    testbed: str,
+    provider: Callable[[str], str],
+    *,
+    limits: Limits | None,
+) -> Placement:
     layer_id, service_id, machine_id = ids
     return Placement(
         layer=layer.name,
@@ -73,8 +101,11 @@ def _placement(layer: Layer, service: Service, ids: tuple[int, int, int]) -> Pla
         layer_id=layer_id,
         service_id=service_id,
         machine_id=machine_id,
-        testbed=service.environment,
+        environment=testbed,
+        testbed=provider(testbed),
         roles=tuple(service.roles),
         env=service.env,
-        metadata=dict(service.model_extra or {}),
+        metadata=dict(service.metadata),
+        server=service.servers[machine_id - 1] if service.servers else None,
+        limits=limits,
     )

@@ -6,8 +6,6 @@ import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from optiprov.errors import ScenarioError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -37,14 +35,9 @@ class Problems:
         """Note one problem."""
         self.found.append(Problem(path, line, key, message))
 
-    def raise_if_any(self) -> None:
-        """Tell all problems, a line each, in the order of the files' lines.
-
-        Raises:
-            ScenarioError: There is at least one problem.
-        """
-        if self.found:
-            raise ScenarioError("\n".join(str(problem) for problem in sorted(set(self.found))))
+    def in_order(self) -> tuple[Problem, ...]:
+        """Each problem once, in the order of the files and their lines."""
+        return tuple(sorted(set(self.found)))
 
 
 def suggestion(word: str, allowed: Iterable[str], *, cutoff: float = 0.6) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
+import subprocess
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +13,6 @@ from typing import TYPE_CHECKING
 from optiprov.deploy.watchdog import end_processes, find_processes, not_recycled, start_time
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
@@ -27,10 +29,10 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Invocation:
-    """A process to be started on a host.
+    """A process to be started.
 
     Attributes:
-        host: Where.
+        host: On which host; None for this machine, outside all of them, with no environment but its own.
         stage: In which stage.
         task: Name of the task.
         argv: The command.
@@ -40,7 +42,7 @@ class Invocation:
         stderr: File for its standard error.
     """
 
-    host: Host
+    host: Host | None
     stage: str
     task: str
     argv: Sequence[str]
@@ -50,11 +52,12 @@ class Invocation:
     stderr: Path
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Started:
     process: subprocess.Popen[bytes]
     stage: str
     start: int | None
+    has_ended: bool = False
 
 
 class ProcessTable:
@@ -69,7 +72,8 @@ class ProcessTable:
         self._journal = journal
         self._supervisor = supervisor
         self._lock = threading.Lock()
-        self._started: list[_Started] = []
+        self._has_changed = threading.Condition(self._lock)
+        self._started: dict[int, _Started] = {}
         self._is_open = True
 
     def open(self) -> None:
@@ -77,39 +81,74 @@ class ProcessTable:
         with self._lock:
             self._is_open = True
 
+    def marks(self, stage: str) -> dict[str, str]:
+        """The variables by which the processes of a stage are found."""
+        return {**self._supervisor.environment, STAGE_VARIABLE: stage}
+
     def start(self, invocation: Invocation) -> subprocess.Popen[bytes]:
         """Start a process; the caller has to wait for it.
 
         Raises:
             StoppedError: The processes are being ended.
         """
-        environment = {
-            **invocation.environment,
-            **self._supervisor.environment,
-            STAGE_VARIABLE: invocation.stage,
-        }
+        environment = {**invocation.environment, **self.marks(invocation.stage)}
         with self._lock:
             if not self._is_open:
                 raise StoppedError
-            where = {"host": invocation.host.id, "stage": invocation.stage, "task": invocation.task}
+            host = invocation.host
+            where = {"host": host.id if host else "", "stage": invocation.stage, "task": invocation.task}
             self._journal.write("starting", **where)
-            process = invocation.host.start(
-                invocation.argv,
-                chdir=invocation.chdir,
-                environment=environment,
-                stdout=invocation.stdout,
-                stderr=invocation.stderr,
+            process = (
+                _start_here(invocation, environment)
+                if host is None
+                else host.start(
+                    invocation.argv,
+                    chdir=invocation.chdir,
+                    environment=environment,
+                    stdout=invocation.stdout,
+                    stderr=invocation.stderr,
+                )
             )
             started = _Started(process, invocation.stage, start_time(process.pid))
-            self._started.append(started)
+            self._started[process.pid] = started
             self._supervisor.watch(process.pid)
             self._journal.write("started", pgid=process.pid, start=started.start, **where)
         return process
 
+    def wait(self, process: subprocess.Popen[bytes], timeout_s: float | None) -> bool:
+        """Wait for a process to end, without polling; whether it has.
+
+        The thread that waits for a process is the one that started it, or was given it.
+        """
+        if timeout_s is None:
+            process.wait()
+            return True
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            return bool(poll.poll(timeout_s * 1000)) or process.poll() is not None
+        finally:
+            os.close(descriptor)
+
+    def note_end(self, process: subprocess.Popen[bytes]) -> None:
+        """Say that a process has ended, and was waited for."""
+        with self._has_changed:
+            if process.pid in self._started:
+                self._started[process.pid].has_ended = True
+            self._has_changed.notify_all()
+
+    def wait_for_all(self, stage: str, timeout_s: float) -> bool:
+        """Wait until no process that was started in a stage lives; whether that is so."""
+        with self._has_changed:
+            return self._has_changed.wait_for(
+                lambda: all(one.has_ended for one in self._started.values() if one.stage == stage), timeout_s
+            )
+
     def running(self, stage: str) -> bool:
         """Whether any process of a stage lives, also one that left its session."""
         with self._lock:
-            of_stage = [started for started in self._started if started.stage == stage]
+            of_stage = [one for one in self._started.values() if one.stage == stage]
         if any(started.process.returncode is None for started in of_stage):
             return True
         assignments = (self._supervisor.assignment, f"{STAGE_VARIABLE}={stage}")
@@ -123,7 +162,7 @@ class ProcessTable:
         """End all processes, and those that they left behind; none can be started until `open()`."""
         with self._lock:
             self._is_open = False
-            everything = list(self._started)
+            everything = list(self._started.values())
         if not everything:
             return
         end_processes((self._supervisor.assignment,), _sessions(everything))
@@ -132,7 +171,22 @@ class ProcessTable:
             with contextlib.suppress(OSError):  # the disk is full; sessions are checked before they are ended
                 self._journal.write("ended", pgid=started.process.pid)
         with self._lock:
-            self._started = [started for started in self._started if started not in everything]
+            for started in everything:
+                if self._started.get(started.process.pid) is started:
+                    del self._started[started.process.pid]
+
+
+def _start_here(invocation: Invocation, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    with invocation.stdout.open("ab") as out, invocation.stderr.open("ab") as err:
+        return subprocess.Popen(
+            invocation.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            cwd=invocation.chdir,
+            env=dict(environment),
+            start_new_session=True,
+        )
 
 
 def _sessions(started: Sequence[_Started]) -> set[int]:

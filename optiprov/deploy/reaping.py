@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def reap_abandoned(root: Path) -> list[str]:
     """End the processes of every deployment journalled below a directory whose owner is dead.
 
-    A deployment whose owner lives, or that was finalized, is left alone. The hosts' directories
-    stay: they hold logs and unsent provenance. Safe to call while deployments run, and twice.
+    A deployment whose owner lives, that is detached, or that was finalized, is left alone. The hosts'
+    directories stay: they hold logs and unsent provenance. Safe to call while deployments run, and twice.
 
     Args:
         root: A directory in which deployments keep theirs: `root` itself, `root/<name>`, or
@@ -54,7 +54,7 @@ def _directories(path: Path) -> list[Path]:
 
 
 def _is_abandoned(deployment: Journalled) -> bool:
-    if deployment.is_closed:
+    if deployment.is_closed or deployment.is_detached:
         return False
     is_other_boot = deployment.boot_id != boot_id()
     return is_other_boot or start_time(deployment.owner_pid) != deployment.owner_start

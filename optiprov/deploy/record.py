@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from optiprov.deploy.results import TaskResult
@@ -26,11 +26,13 @@ class WorkflowRecord:
     """The file workflow-validate.out: a YAML document for each play of each stage.
 
     Args:
-        directory: The directory of the deployment.
+        directory: The directory of the deployment, or that of a set of workflow_env.yaml in it.
+        on_play: Called with the stage when a play of it has ended.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, on_play: Callable[[str], None] = lambda _stage: None) -> None:
         self._path = directory / WORKFLOW_VALIDATE
+        self._on_play = on_play
         self._lock = threading.Lock()
 
     def write_play(self, stage: str, play: Play, results: Sequence[TaskResult]) -> None:
@@ -42,10 +44,20 @@ class WorkflowRecord:
         text = _dump(document)
         with self._lock, self._path.open("a", encoding="utf-8") as file:
             file.write(f"---\n{text}")
+        self._on_play(stage)
 
 
-def write_layers_services(scenario: Scenario, variables: Variables, directory: Path) -> None:
-    """Write layers_services-validate.yaml: layers, services, and how their hosts are reached."""
+def write_layers_services(
+    scenario: Scenario, variables: Variables, directory: Path, provenance: Mapping[str, str]
+) -> None:
+    """Write layers_services-validate.yaml: layers, services, and how their hosts are reached.
+
+    Args:
+        scenario: The scenario.
+        variables: What templates know of its hosts.
+        directory: The directory of the deployment.
+        provenance: Where the scenario's provenance service is; empty without one.
+    """
     layers: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for host, info in variables.selves():
         services = layers.setdefault(host.placement.layer, {})
@@ -62,14 +74,19 @@ def write_layers_services(scenario: Scenario, variables: Variables, directory: P
                 "metadata": info["metadata"],
             }
         )
-    document = {
-        "job_name": scenario.job_name,
+    document: dict[str, Any] = {"job_name": scenario.job_name}
+    if provenance:
+        document["provenance"] = dict(provenance)
+    document |= {
         "layers": [
             {"name": layer, "services": [{"name": name, "hosts": hosts} for name, hosts in services.items()]}
             for layer, services in layers.items()
         ],
     }
-    (directory / LAYERS_SERVICES_VALIDATE).write_text(_dump(document), encoding="utf-8")
+    path = directory / LAYERS_SERVICES_VALIDATE
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_text(_dump(document), encoding="utf-8")
+    unfinished.replace(path)
 
 
 def _dump(document: dict[str, Any]) -> str:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+_WILDCARDS = re.compile(r"[*?[]")
+
+
 class Selectable(Protocol):
     """What patterns select: anything with a host id and roles."""
 
@@ -30,27 +33,28 @@ def select(pattern: str, hosts: Iterable[Host]) -> list[Host]:
 
     A pattern is a host id, the leading parts of one (`cloud`, `edge.worker`, `edge.worker.1`) or a
     role, with `*`, `?` and `[...]`; `all` is `*`. As in Ansible, patterns are joined by `:` or `,`,
-    `!` excludes and `&` intersects. Case does not matter.
+    `!` excludes and `&` intersects, from all hosts where nothing else is named. Case does not matter.
     """
     parts = [part.strip().lower() for part in re.split(r"[:,](?![^\[]*\])", pattern) if part.strip()]
-    wanted = [part for part in parts if part[0] not in "!&"]
+    wanted = [part for part in parts if part[0] not in "!&"] or (["*"] if parts else [])
+    all_of = [part[1:] for part in parts if part[0] == "&"]
+    none_of = [part[1:] for part in parts if part[0] == "!"]
     return [
         host
-        for host in hosts
-        if any(_matches(part, host) for part in wanted)
-        and all(_matches(part[1:], host) for part in parts if part[0] == "&")
-        and not any(_matches(part[1:], host) for part in parts if part[0] == "!")
+        for host, names in ((host, (host.id, *(role.lower() for role in host.roles))) for host in hosts)
+        if any(_matches(part, names) for part in wanted)
+        and all(_matches(part, names) for part in all_of)
+        and not any(_matches(part, names) for part in none_of)
     ]
 
 
-def _matches(pattern: str, host: Selectable) -> bool:
+def _matches(pattern: str, names: tuple[str, ...]) -> bool:
+    """Whether a pattern is for a host of these names: its id, then its roles."""
     if pattern in {"*", "all"}:
         return True
-    return (
-        fnmatchcase(host.id, pattern)
-        or fnmatchcase(host.id, f"{pattern}.*")
-        or any(fnmatchcase(role.lower(), pattern) for role in host.roles)
-    )
+    if not _WILDCARDS.search(pattern):
+        return pattern in names or names[0].startswith(f"{pattern}.")
+    return fnmatchcase(names[0], f"{pattern}.*") or any(fnmatchcase(name, pattern) for name in names)
 
 
 def spellings(hosts: Iterable[Selectable]) -> list[str]:

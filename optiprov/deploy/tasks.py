@@ -1,188 +1,110 @@
-"""The tasks of a workflow: Ansible's form, read and checked."""
+"""The tasks of a workflow, in Ansible's form: what was read of them."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from optiprov.deploy.modules import MODULES, MODULES_NOT_YET
-from optiprov.deploy.problems import suggestion
-from optiprov.deploy.templating import syntax_problem
-from optiprov.deploy.validation import shown, unknown_key
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from optiprov.deploy.modules import Module
-    from optiprov.deploy.problems import Problems
-    from optiprov.deploy.yaml_source import KeyPath, YamlSource
+    from optiprov.deploy.yaml_source import KeyPath
 
-KEYWORDS = ("name", "args", "environment", "async", "poll")
-KEYWORDS_NOT_YET = frozenset(
-    {"action", "become", "become_user", "block", "changed_when", "delay", "delegate_to", "failed_when"}
-    | {"ignore_errors", "local_action", "loop", "loop_control", "no_log", "notify", "register", "retries"}
-    | {"run_once", "tags", "until", "vars", "when", "with_dict", "with_items"}
-)
-BUILTIN_PREFIX = "ansible.builtin."
-ARGUMENT = re.compile(
-    r"""([A-Za-z_]\w*)=((?:\{\{.*?\}\}|"[^"]*"|'[^']*'|[^\s"'{]|\{)*)(?:\s+|$)""", re.DOTALL
-)
+Conditions: TypeAlias = "tuple[Any, ...]"
+"""Expressions or booleans, all of which have to hold."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a task is repeated for.
+
+    Attributes:
+        items: A list, or a template that gives one; of `with_dict` and `with_fileglob` what those take.
+        kind: `loop`, or a lookup by its name: `items` flattens one level.
+        variable: The name of the variable that holds the item.
+        index_variable: The name of the variable that counts the items from 0, if one is wanted.
+        label: What logs call an item; a template, None for the item itself.
+        pause_s: Seconds between two items.
+    """
+
+    items: Any
+    kind: str = "loop"
+    variable: str = "item"
+    index_variable: str | None = None
+    label: Any = None
+    pause_s: float = 0
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often a task is tried until its conditions hold.
+
+    Attributes:
+        until: The conditions; empty for: it succeeds.
+        retries: How often it is tried again, at most.
+        delay_s: Seconds between two tries.
+    """
+
+    until: Conditions
+    retries: Any = 3
+    delay_s: Any = 5
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task of a play.
+    """One task of a play; what may hold templates has them not yet rendered.
 
     Attributes:
         name: What the scenario calls it, else the name of its module.
-        module: What it does.
-        arguments: The module's arguments, templates not yet rendered.
-        environment: Environment variables for this task, templates not yet rendered.
-        is_background: `poll: 0`: later tasks do not wait for it.
-        limit_s: `async`: seconds after which it is ended; None for no limit.
+        module: What it does; None where only Ansible knows.
         path: The file in which it stands.
         line: Its line there.
+        arguments: The module's arguments.
+        environment: Environment variables for this task: mappings, of which the later ones go first.
+        is_background: `poll: 0`: later tasks do not wait for it.
+        limit_s: `async`: seconds after which it is ended, a template for them, or None for no limit.
+        when: Conditions without which it is skipped.
+        loop: What it is repeated for.
+        register: The variable that gets its result.
+        ignore_errors: Whether its failure stops nothing: a boolean or an expression.
+        failed_when: Conditions that make it failed, instead of the module's own.
+        changed_when: Conditions that make it changed, instead of the module's own.
+        retry: How often it is tried.
+        variables: Variables of its own.
+        run_once: Whether the first host does it for all.
+        is_secret: `no_log`: neither its arguments nor its output are written down.
+        raw: The task as the file has it.
+        key_path: Where it stands in the file.
+        lines: The lines of the file, by key path.
+        needs_ansible: Why only ansible-core can run it; None if that is not so.
     """
 
     name: str
-    module: Module
+    module: Module | None
     path: Path
     line: int
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    environment: Mapping[str, Any] = field(default_factory=dict)
+    environment: tuple[Any, ...] = ()
     is_background: bool = False
-    limit_s: float | None = None
+    limit_s: float | str | None = None
+    when: Conditions = ()
+    loop: Loop | None = None
+    register: str | None = None
+    ignore_errors: Any = False
+    failed_when: Conditions | None = None
+    changed_when: Conditions | None = None
+    retry: Retry | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    run_once: bool = False
+    is_secret: bool = False
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    key_path: KeyPath = ()
+    lines: Mapping[KeyPath, int] = field(default_factory=dict, repr=False)
+    needs_ansible: str | None = None
 
-
-class _Place(NamedTuple):
-    """Where a task stands, and where its problems go."""
-
-    source: YamlSource
-    key_path: KeyPath
-    problems: Problems
-
-    def report(self, message: str, *keys: str) -> None:
-        self.source.report(self.problems, (*self.key_path, *keys), message)
-
-
-def read_task(source: YamlSource, key_path: KeyPath, raw: Any, problems: Problems) -> Task | None:
-    """The task that stands at a key path, or None after noting what is wrong with it."""
-    place = _Place(source, key_path, problems)
-    if not isinstance(raw, dict):
-        place.report(f"got {shown(raw)}, expected a task: a mapping with one module ({', '.join(MODULES)}).")
-        return None
-    found = len(problems.found)
-    key = _module_key(raw, place)
-    _check_templates(raw, place)
-    if key is None:
-        return None
-    module = MODULES[key.removeprefix(BUILTIN_PREFIX)]
-    arguments = _arguments(raw, key, module, place)
-    for message in module.problems(arguments) if len(problems.found) == found else ():
-        place.report(message, key)
-    limit_s, poll = _whole_number(raw, "async", place), _whole_number(raw, "poll", place)
-    environment = raw.get("environment") or {}
-    if not isinstance(environment, dict):
-        place.report(f"got {shown(environment)}, expected a mapping of variables.", "environment")
-    if len(problems.found) > found:
-        return None
-    return Task(
-        name=str(raw.get("name") or module.name),
-        module=module,
-        path=source.path,
-        line=source.line(key_path),
-        arguments=arguments,
-        environment=environment,
-        is_background=poll == 0,
-        limit_s=limit_s or None,
-    )
-
-
-def _module_key(raw: dict[Any, Any], place: _Place) -> str | None:
-    """The one key of a task that names its module."""
-    others = [str(key) for key in raw if key not in KEYWORDS]
-    modules = [key for key in others if key.removeprefix(BUILTIN_PREFIX) in MODULES]
-    for key in others:
-        if key in modules[:1]:
-            continue
-        if key in modules:
-            place.report(f"a task has one module, got {modules[0]!r} too. Make it two tasks.", key)
-        elif modules or key in KEYWORDS_NOT_YET:
-            place.report(unknown_key(key, (*KEYWORDS, *modules[:1]), KEYWORDS_NOT_YET), key)
-        else:
-            place.report(_unknown_module(key), key)
-    if not others:
-        place.report(f"a task without a module. Modules there are: {', '.join(MODULES)}.")
-    return modules[0] if modules else None
-
-
-def _unknown_module(key: str) -> str:
-    listed = f"Modules there are: {', '.join(MODULES)}."
-    name = key.removeprefix(BUILTIN_PREFIX)
-    if name in MODULES_NOT_YET or "." in name:
-        return f"module {key!r} is not supported yet. {listed}"
-    return f"unknown module {key!r}. {suggestion(name, [*MODULES, *KEYWORDS])}{listed}"
-
-
-def _check_templates(raw: dict[Any, Any], place: _Place) -> None:
-    for keys, text in _texts(raw, ()):
-        if problem := syntax_problem(text):
-            place.report(f"not a Jinja2 template: {problem}. Got {shown(text)}.", *keys)
-
-
-def _texts(value: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    if isinstance(value, str):
-        yield keys, value
-    elif isinstance(value, dict):
-        for key, element in value.items():
-            yield from _texts(element, (*keys, str(key)))
-    elif isinstance(value, list):
-        for element in value:
-            yield from _texts(element, keys)
-
-
-def _arguments(raw: dict[Any, Any], key: str, module: Module, place: _Place) -> dict[str, Any]:
-    given, extra = raw[key], raw.get("args") or {}
-    if not isinstance(extra, dict):
-        place.report(f"got {shown(extra)}, expected a mapping of arguments.", "args")
-        extra = {}
-    if isinstance(given, str):
-        given = {module.free_form: given} if module.free_form else _key_values(given, key, place)
-    elif not isinstance(given, dict):
-        place.report(f"got {shown(given)}, expected a text or a mapping of arguments.", key)
-        given = {}
-    arguments = {**extra, **given}
-    for name in arguments:
-        if name not in module.arguments:
-            where = (key, name) if name in given else ("args", name)
-            place.report(unknown_key(str(name), module.arguments, module.arguments_not_yet), *where)
-    for name in module.required:
-        if arguments.get(name) is None:
-            place.report(f"{module.name} needs the argument {name!r}. Add it.", key)
-    return arguments
-
-
-def _key_values(text: str, key: str, place: _Place) -> dict[str, Any]:
-    """The arguments of the form `src=a dest=b`; quotes and braces hold a value together."""
-    arguments, position = {}, 0
-    text = text.strip()
-    while position < len(text):
-        match = ARGUMENT.match(text, position)
-        if match is None:
-            place.report(f"got {shown(text)}, expected arguments such as 'src=a dest=b'.", key)
-            return {}
-        arguments[match[1]] = match[2].strip("\"'")
-        position = match.end()
-    return arguments
-
-
-def _whole_number(raw: dict[Any, Any], keyword: str, place: _Place) -> int | None:
-    value = raw.get(keyword)
-    if isinstance(value, str) and value.isdigit():
-        value = int(value)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
-        return value
-    place.report(f"got {shown(value)}, expected a whole number of seconds >= 0.", keyword)
-    return None
+    @property
+    def module_name(self) -> str:
+        """Ansible's name of its module, without a prefix."""
+        return self.module.name if self.module is not None else str(self.needs_ansible)

@@ -1,30 +1,66 @@
-"""Jinja2 templates in scenarios: strict about undefined variables, and says which there are."""
+"""Jinja2 templates in scenarios, with Ansible's semantics.
+
+A text that is one expression alone gives the value of that expression, so that lists and numbers stay
+what they are. Undefined variables are errors that say which variables there are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
+from jinja2 import nodes
 from jinja2.utils import missing
 
+from optiprov.deploy.template_filters import FILTERS
+from optiprov.deploy.template_lookups import GLOBALS, LOOKUPS
+from optiprov.deploy.template_tests import TESTS
+from optiprov.deploy.template_values import OMIT, TemplateError
 
-class TemplateError(ValueError):
-    """A template that cannot be rendered; the message names the variable and those that there are."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["OMIT", "TemplateError", "evaluate", "render", "render_file", "syntax_problem", "unknown_names"]
+
+BUILTIN_PREFIX = "ansible.builtin."
+_FAILURES = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    OSError,
+)
 
 
 class _Undefined(jinja2.StrictUndefined):
-    """Tells the name that was asked for and, of a mapping, the names that it has."""
+    """Tells the name that was asked for and, of a mapping, the names that it has.
+
+    As in Ansible, an attribute of something undefined is undefined too, so that `a.b | default(1)` works.
+    """
 
     @property
     def _undefined_message(self) -> str:
         name, owner = self._undefined_name, self._undefined_obj
+        if self._undefined_hint:
+            return self._undefined_hint
         if owner is missing:
             return f"variable {name!r} is not defined"
         if isinstance(owner, Mapping):
             return f"key {name!r} is not in the mapping; there are: {_listed(owner)}"
         return f"{type(owner).__name__} has no attribute {name!r}"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, key: Any) -> Any:
+        return self
 
 
 class _Environment(jinja2.Environment):
@@ -39,59 +75,188 @@ class _Environment(jinja2.Environment):
 @lru_cache(maxsize=1)
 def _environment() -> _Environment:
     # The output is commands and configuration files, not HTML: nothing may be escaped.
-    return _Environment(undefined=_Undefined, keep_trailing_newline=True, autoescape=False)
+    environment = _Environment(
+        undefined=_Undefined, keep_trailing_newline=True, autoescape=False, extensions=["jinja2.ext.do"]
+    )
+    for known, ours in ((environment.filters, FILTERS), (environment.tests, TESTS)):
+        known.update(ours)
+        known.update({f"{BUILTIN_PREFIX}{name}": function for name, function in ours.items()})
+    environment.globals.update(GLOBALS)
+    return environment
 
 
-def syntax_problem(text: str) -> str | None:
-    """What is wrong with the syntax of a template, None if nothing is."""
-    if "{" not in text:
-        return None
+@lru_cache(maxsize=16)
+def _file_environment(
+    sources: tuple[str, ...],
+    trim_blocks: bool,  # noqa: FBT001  Ansible's name
+    lstrip_blocks: bool,  # noqa: FBT001  Ansible's name
+) -> jinja2.Environment:
+    return _environment().overlay(
+        trim_blocks=trim_blocks, lstrip_blocks=lstrip_blocks, loader=jinja2.FileSystemLoader(sources)
+    )
+
+
+def syntax_problem(text: str, *, is_expression: bool = False) -> str | None:
+    """What is wrong with the syntax of a template; None if nothing is.
+
+    Args:
+        text: The template.
+        is_expression: Whether it is an expression without braces, such as a condition.
+    """
     try:
-        _environment().parse(text)
+        _parsed(text, is_expression=is_expression)
     except jinja2.TemplateSyntaxError as error:
         return error.message or str(error)
     return None
 
 
-def render(value: Any, variables: Mapping[str, Any]) -> Any:
-    """A value with every template in it rendered; lists and mappings are entered, keys left alone.
+def unknown_names(text: str, *, is_expression: bool = False) -> list[tuple[str, str]]:
+    """What a template of correct syntax uses and this package lacks: pairs of kind and name.
 
-    A text which is one expression alone gives the text of its value, as in a shell command.
+    The kinds are `filter`, `test` and `lookup`.
+    """
+    tree = _parsed(text, is_expression=is_expression)
+    if tree is None:
+        return []
+    environment = _environment()
+    found = [("filter", node.name) for node in tree.find_all(nodes.Filter)]
+    found = [(kind, name) for kind, name in found if name not in environment.filters]
+    tests = (node.name for node in tree.find_all(nodes.Test))
+    found += [("test", name) for name in tests if name not in environment.tests]
+    for call in tree.find_all(nodes.Call):
+        match call:
+            case nodes.Call(
+                node=nodes.Name(name="lookup" | "query" | "q"), args=[nodes.Const(value=name), *_]
+            ):
+                if str(name).removeprefix(BUILTIN_PREFIX) not in LOOKUPS:
+                    found.append(("lookup", str(name)))
+    return found
+
+
+def _parsed(text: str, *, is_expression: bool) -> nodes.Template | None:
+    if "{" not in text and not is_expression:
+        return None
+    if "\\" in text and not is_expression:
+        text = _with_literal_backslashes(text)
+    return _environment().parse(_braced(text) if is_expression else text)
+
+
+def render(value: Any, variables: Mapping[str, Any]) -> Any:
+    """A value with every template in it rendered; lists and mappings are entered, keys too.
+
+    What renders to `omit` is left out of the list or mapping that it stands in.
 
     Raises:
         TemplateError: A variable is not defined, or an expression fails.
     """
     if isinstance(value, str):
-        return render_text(value, variables)
+        return _rendered(value, variables) if "{" in value else value
     if isinstance(value, Mapping):
-        return {key: render(element, variables) for key, element in value.items()}
-    if isinstance(value, list):
-        return [render(element, variables) for element in value]
+        pairs = ((render(key, variables), render(element, variables)) for key, element in value.items())
+        return {key: element for key, element in pairs if element is not OMIT}
+    if isinstance(value, list | tuple):
+        elements = [render(element, variables) for element in value]
+        return [element for element in elements if element is not OMIT]
     return value
 
 
-def render_text(text: str, variables: Mapping[str, Any]) -> str:
-    """One text rendered.
+def render_file(
+    text: str,
+    variables: Mapping[str, Any],
+    *,
+    sources: Sequence[Path] = (),
+    trim_blocks: bool = True,
+    lstrip_blocks: bool = False,
+) -> str:
+    """The content of a file rendered, as the module `template` does; it may include files of `sources`.
 
     Raises:
         TemplateError: As for `render`.
     """
-    if "{" not in text:
-        return text
     try:
-        return _compiled(text).render(variables)
-    except jinja2.UndefinedError as error:
+        environment = _file_environment(tuple(map(str, sources)), trim_blocks, lstrip_blocks)
+        return environment.from_string(text).render(variables)
+    except _FAILURES as error:
+        raise _told(error, variables) from error
+
+
+def evaluate(condition: Any, variables: Mapping[str, Any]) -> bool:
+    """Whether a condition holds: a boolean, or an expression, with braces around it or without.
+
+    Raises:
+        TemplateError: As for `render`.
+    """
+    if isinstance(condition, str):
+        is_bare = "{{" not in condition and "{%" not in condition
+        value = _rendered(_braced(condition), variables, has_escapes=is_bare)
+        if isinstance(value, str) and not is_bare and not _compiled(condition)[1]:
+            value = _rendered(
+                _braced(value), variables, has_escapes=True
+            )  # `{{ result.rc }} == 0`: the text is the expression
+        if isinstance(value, str) and value.strip().lower() in {"false", "no", "off", "0", ""}:
+            return False  # what a registered text or a metadata key says
+        return bool(value)
+    return bool(condition)
+
+
+def _braced(condition: str) -> str:
+    return condition if "{{" in condition or "{%" in condition else f"{{{{ {condition} }}}}"
+
+
+def _rendered(text: str, variables: Mapping[str, Any], *, has_escapes: bool = False) -> Any:
+    try:
+        template, is_value = _compiled(text, has_escapes)
+        if not is_value:
+            return template.render(variables)
+        context = template.new_context(dict(variables))
+        for _ in template.root_render_func(context):
+            pass
+        value = context.vars["optiprov_value"]
+        if isinstance(value, jinja2.Undefined):
+            str(value)  # raises what it was that is undefined
+    except _FAILURES as error:
+        raise _told(error, variables) from error
+    return value
+
+
+def _told(error: Exception, variables: Mapping[str, Any]) -> TemplateError:
+    """What went wrong in a template, for its user."""
+    if isinstance(error, TemplateError):
+        return error
+    if isinstance(error, jinja2.UndefinedError):
         message = error.message or str(error)
-        if message.startswith("variable "):
-            message = f"{message}; there are: {_listed(variables)}"
-        raise TemplateError(message) from error
-    except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError, LookupError) as error:
-        raise TemplateError(f"{type(error).__name__}: {error}") from error
+        listed = f"; there are: {_listed(variables)}" if message.startswith("variable ") else ""
+        return TemplateError(f"{message}{listed}")
+    return TemplateError(f"{type(error).__name__}: {error}")
 
 
-@lru_cache(maxsize=1024)
-def _compiled(text: str) -> jinja2.Template:
-    return _environment().from_string(text)
+@lru_cache(maxsize=2048)
+def _compiled(
+    text: str,
+    has_escapes: bool = False,  # noqa: FBT001, FBT002  a cache's key
+) -> tuple[jinja2.Template, bool]:
+    """The template of a text, and whether that is an expression alone, with its value as `optiprov_value`."""
+    environment = _environment()
+    if "\\" in text and not has_escapes:
+        text = _with_literal_backslashes(text)
+    tree = environment.parse(text.strip() if text.strip().startswith("{{") else text)
+    match tree.body:
+        case [nodes.Output(nodes=[nodes.TemplateData()])]:
+            pass
+        case [nodes.Output(nodes=[nodes.Expr() as expression])]:
+            assign = nodes.Assign(nodes.Name("optiprov_value", "store", lineno=1), expression, lineno=1)
+            return environment.from_string(nodes.Template([assign], lineno=1)), True
+    return environment.from_string(text), False
+
+
+def _with_literal_backslashes(text: str) -> str:
+    """A template whose texts in `{{ }}` have backslashes as they stand there, as in Ansible's playbooks."""
+    parts = []
+    is_inside = False
+    for _, kind, token in _environment().lex(text):
+        is_inside = kind == "variable_begin" or (is_inside and kind != "variable_end")
+        parts.append(token.replace("\\", "\\\\") if is_inside and kind == "string" else token)
+    return "".join(parts)
 
 
 def _listed(names: Mapping[str, Any]) -> str:

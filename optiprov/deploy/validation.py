@@ -1,95 +1,44 @@
-"""The content of a file against its model; what does not fit becomes problems with file and line."""
+"""The content of a file against what it may hold; what does not fit becomes problems with file and line."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
-from optiprov.deploy.models import CHOICES_NOT_YET
-from optiprov.deploy.problems import suggestion
+from optiprov.deploy.kinds import INVALID, Kind, Place, shown
+from optiprov.deploy.models.base import Model, read_model, unknown_key
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
-
-    from pydantic_core import ErrorDetails
+    from collections.abc import Iterator
 
     from optiprov.deploy.problems import Problems
     from optiprov.deploy.yaml_source import KeyPath, YamlSource
 
-Model = TypeVar("Model", bound=BaseModel)
+M = TypeVar("M", bound=Model)
 
-EXPECTED = {
-    "string_type": "a text",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-    "greater_than_equal": "a whole number >= {ge}",
-    "too_short": "at least {min_length} of them",
-}
-SHOWN_LENGTH = 60
+__all__ = ["elements", "shown", "unknown_key", "validate", "validate_kind"]
 
 
 def validate(
-    source: YamlSource, model: type[Model], problems: Problems, *, value: Any, at: KeyPath = ()
-) -> Model | None:
+    source: YamlSource, model: type[M], problems: Problems, *, value: Any, at: KeyPath = ()
+) -> M | None:
     """The model made of a value that a file has at a key path, or None after noting every misfit."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        for details in error.errors(include_url=False):
-            source.report(problems, (*at, *details["loc"]), _message(details, model))
-    return None
+    return read_model(model, value, Place(source, at, problems))
 
 
-def shown(value: Any) -> str:
-    """A value as messages show it: as Python writes it, cut when long."""
-    text = repr(value)
-    return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 3] + "..."
+def validate_kind(source: YamlSource, kind: Kind, problems: Problems) -> Any:
+    """What a whole file holds that is no model, or None after noting every misfit."""
+    read = kind.read(source.value, Place(source, (), problems))
+    return None if read is INVALID else read
 
 
-def unknown_key(key: str, allowed: Iterable[str], not_yet: Container[str] = ()) -> str:
-    """The message for a key that stands where only certain keys may."""
-    listed = ", ".join(allowed)
-    if key in not_yet:
-        return f"{key!r} is not supported yet. Allowed here: {listed}."
-    return f"unknown key {key!r}. {suggestion(key, allowed)}Allowed: {listed}."
+def elements(value: Any, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The mappings in the list that a mapping has under a key; what has another shape is left out."""
+    found = value.get(key) if isinstance(value, dict) else None
+    if isinstance(found, list):
+        yield from ((index, element) for index, element in enumerate(found) if isinstance(element, dict))
 
 
-def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
-    kind, got, context = details["type"], details["input"], details.get("ctx", {})
-    if kind == "extra_forbidden":
-        place = _model_at(model, details["loc"][:-1])
-        return unknown_key(str(details["loc"][-1]), sorted(place.model_fields), getattr(place, "not_yet", ()))
-    if kind == "missing":
-        return f"the key {str(details['loc'][-1])!r} is missing. Add it."
-    if kind == "value_error":
-        return f"got {shown(got)}, {context['error']}."
-    if kind == "literal_error":
-        return _wrong_choice(got, str(context["expected"]).replace("'", "").replace(" or ", ", "))
-    expected = EXPECTED[kind].format(**context) if kind in EXPECTED else details["msg"]
-    return f"got {shown(got)}, expected {expected}."
-
-
-def _wrong_choice(got: Any, allowed: str) -> str:
-    if isinstance(got, str) and got in CHOICES_NOT_YET:
-        return f"{got!r} is not supported yet. Allowed: {allowed}."
-    return f"got {shown(got)}. {suggestion(str(got), allowed.split(', '))}Allowed: {allowed}."
-
-
-def _model_at(model: type[BaseModel], location: tuple[str | int, ...]) -> type[BaseModel]:
-    """The model that stands at a location below another model."""
-    for part in location:
-        if isinstance(part, str):
-            model = _models_in(model.model_fields[part].annotation)[0]
-    return model
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for argument in getattr(annotation, "__args__", ()) for model in _models_in(argument)]
+def mapping(value: Any, key: str) -> dict[Any, Any]:
+    """The mapping that a mapping has under a key; an empty one where it has none."""
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}

@@ -15,5 +15,5 @@ RESERVED = frozenset(
 )
 SELF_KEYS = frozenset(
     {"_id", "layer_id", "service_id", "machine_id", "host_id", "port", "metadata", "__address__"}
-    | {"__address4__", "address", "address4", "url", "url4"}
+    | {"__address4__", "__address6__", "address", "address4", "address6", "url", "url4", "url6", "gateway"}
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.grouping import group
+from optiprov.deploy.problems import suggestion
 from optiprov.deploy.selection import select
 from optiprov.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from optiprov.deploy.providers.base import Host
     from optiprov.deploy.scenario import Scenario
@@ -35,7 +36,16 @@ def describe(host: Host) -> dict[str, Any]:
         "address4": host.address,
         "url": url,
         "url4": url,
+        **_ipv6(host),
+        **({"gateway": host.gateway} if host.gateway else {}),
     }
+
+
+def _ipv6(host: Host) -> dict[str, Any]:
+    if host.address6 is None:
+        return {}
+    url = f"[{host.address6}]:{host.port}"
+    return {"__address6__": host.address6, "address6": host.address6, "url6": url}
 
 
 def chosen_app_conf(scenario: Scenario, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -49,9 +59,14 @@ def chosen_app_conf(scenario: Scenario, given: Mapping[str, Any]) -> Mapping[str
         return {}
     if app_conf not in scenario.app_confs:
         path = scenario.directory / "workflow_env.yaml"
-        there = ", ".join(scenario.app_confs) or "none"
-        raise ScenarioError(f"{path}:1: has no set {app_conf!r}. There are: {there}.")
+        raise ScenarioError(f"{path}:1: {no_app_conf(app_conf, scenario.app_confs)}")
     return scenario.app_confs[app_conf]
+
+
+def no_app_conf(name: str, there: Iterable[str]) -> str:
+    """The message for a set of workflow_env.yaml that does not exist."""
+    names = list(there)
+    return f"has no set {name!r}. {suggestion(name, names)}There are: {', '.join(names) or 'none'}."
 
 
 class Variables:
@@ -84,15 +99,19 @@ class Variables:
         self, play: Play, optimization_config: Mapping[str, Any]
     ) -> list[tuple[Host, dict[str, Any]]]:
         """The hosts of a play, each with its variables and those of the services it depends on."""
-        hosts = select(play.hosts, self._hosts)
-        result = [
-            (host, {**self.of_host(host), "optimization_config": optimization_config}) for host in hosts
+        chosen = [
+            (host, {**self.of_host(host), "optimization_config": optimization_config})
+            for host in select(play.hosts, self._hosts)
         ]
         for dependency in play.depends_on:
             services = [self._selves[host.id] for host in select(dependency.service_selector, self._hosts)]
-            for (_, variables), more in zip(result, group(dependency, len(hosts), services), strict=True):
-                variables.update(more)
-        return result
+            found = group(dependency, [self._selves[host.id] for host, _ in chosen], services)
+            chosen = [
+                (host, {**variables, **more})
+                for (host, variables), more in zip(chosen, found, strict=True)
+                if more is not None
+            ]
+        return chosen
 
     def selves(self) -> list[tuple[Host, dict[str, Any]]]:
         """Each host with its `_self`."""

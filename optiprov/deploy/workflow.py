@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from optiprov.deploy.models import PlayModel
-from optiprov.deploy.tasks import Task, read_task
+from optiprov.deploy.task_reading import read_task
 from optiprov.deploy.validation import shown, validate
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from optiprov.deploy.models import Dependency
     from optiprov.deploy.patterns import KnownHosts
     from optiprov.deploy.problems import Problems
+    from optiprov.deploy.tasks import Task
     from optiprov.deploy.yaml_source import YamlSource
 
 Stage = Literal["prepare", "launch", "finalize"]
@@ -33,6 +34,7 @@ class Play:
         name: What the scenario calls it; empty if it has no name.
         depends_on: The services that its hosts learn about.
         tasks: Its tasks, by stage.
+        keywords: Further keywords of Ansible (become, vars, ...), as they stand there.
     """
 
     hosts: str
@@ -41,6 +43,7 @@ class Play:
     name: str = ""
     depends_on: tuple[Dependency, ...] = ()
     tasks: Mapping[Stage, tuple[Task, ...]] = field(default_factory=dict)
+    keywords: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_workflow(source: YamlSource, known: KnownHosts, problems: Problems) -> tuple[Play, ...]:
@@ -74,6 +77,7 @@ def _read_play(source: YamlSource, index: int, known: KnownHosts, problems: Prob
         name=model.name or "",
         depends_on=tuple(model.depends_on or ()),
         tasks=tasks,
+        keywords=model.keywords,
     )
 
 

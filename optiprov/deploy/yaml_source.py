@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import yaml
 
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from optiprov.deploy.problems import Problems
 
 KeyPath: TypeAlias = "tuple[str | int, ...]"
+
+MAX_VALUES = 100_000
+"""The most values that a file may have; aliases count as often as they stand for something."""
+
+MAX_DEPTH = 50
+"""How deeply lists and mappings may be nested."""
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -65,6 +71,9 @@ def read_yaml(path: Path, problems: Problems) -> YamlSource | None:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         problems.add(path, line, "", f"is not YAML: {problem}. Check indentation, colons and quotes.")
         return None
+    except RecursionError:
+        problems.add(path, 1, "", "is nested too deeply to be read. Scenarios need a few levels only.")
+        return None
     finally:
         loader.dispose()
     return YamlSource(path, value, reader.lines)
@@ -79,20 +88,24 @@ class _NodeReader:
         self._path = path
         self._problems = problems
         self._open: set[int] = set()
+        self._values = 0
 
     def value(self, node: yaml.Node, key_path: KeyPath) -> Any:
         self.lines.setdefault(key_path, node.start_mark.line + 1)
         if id(node) in self._open:
-            raise yaml.constructor.ConstructorError(
-                problem="an alias contains itself", problem_mark=node.start_mark
-            )
+            self._refuse("an alias contains itself", node)
+        self._values += 1
+        if self._values > MAX_VALUES:
+            self._refuse(f"more than {MAX_VALUES} values, what aliases stand for counted", node)
+        if len(self._open) > MAX_DEPTH:
+            self._refuse(f"nested too deeply, more than {MAX_DEPTH} levels", node)
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):
                 return self._mapping(node, key_path)
             if isinstance(node, yaml.SequenceNode):
                 return [self.value(child, (*key_path, index)) for index, child in enumerate(node.value)]
-            return self._loader.construct_object(node, deep=True)
+            return self._scalar(node)
         finally:
             self._open.discard(id(node))
 
@@ -109,10 +122,18 @@ class _NodeReader:
 
     def _key(self, node: yaml.Node) -> Any:
         if not isinstance(node, yaml.ScalarNode):
-            raise yaml.constructor.ConstructorError(
-                problem="a key is not a scalar", problem_mark=node.start_mark
-            )
-        return self._loader.construct_object(node, deep=True)
+            self._refuse("a key is not a scalar", node)
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            return self._loader.construct_object(node, deep=True)
+        except (ValueError, TypeError, OverflowError, LookupError) as error:  # such as the 31st of June
+            self._refuse(f"a value that its type cannot have ({error})", node)
+
+    @staticmethod
+    def _refuse(problem: str, node: yaml.Node) -> NoReturn:
+        raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
 
     def _report_duplicates(self, node: yaml.MappingNode) -> None:
         first_lines: dict[Any, int] = {}
@@ -121,7 +142,8 @@ class _NodeReader:
                 continue
             key = self._key(key_node)
             line = key_node.start_mark.line + 1
-            first = first_lines.setdefault(key, line)
-            if first != line:
+            first = first_lines.get(key)
+            first_lines.setdefault(key, line)
+            if first is not None:
                 message = f"is given twice, first in line {first}. Keep one of the two."
                 self._problems.add(self._path, line, str(key), message)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import selectors
-import subprocess
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.service_process import end_service, start_service
 from optiprov.errors import ServiceUnavailable, UrlError, WorkError
 from optiprov.store.connection import owner_of
 from optiprov.store.remote import RemoteProvenance
-from optiprov.store.url import ENVIRONMENT_VARIABLE, StoreUrl
+from optiprov.store.url import StoreUrl
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
     from types import TracebackType
 
@@ -25,9 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 10.0
-_UNREADY_TIMEOUT_S = 3.0
 _WATCH_S = 0.2
 
 
@@ -64,32 +59,17 @@ class ServiceProcess:
         """Have the service store what has arrived, and stop it."""
         self._stopping.set()
         self._watch.join()
-        _end(self._process, _STOP_TIMEOUT_S)
+        end_service(self._process, _STOP_TIMEOUT_S)
 
     def _start(self, mqtt_port: int, http_port: int) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-        command = [sys.executable, "-m", "optiprov.cli", "serve"]
-        command += ["--mqtt-port", str(mqtt_port), "--http-port", str(http_port)]
-        command += ["--parallelism", str(self._lanes)]
-        store = {ENVIRONMENT_VARIABLE: self._store.location}  # not an argument: it may have a password in it
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={**os.environ, **self._environment, **store},
-                start_new_session=True,  # Ctrl-C is for the driver: it stops the service when all is stored
-                text=True,
-            )
-        try:
-            return process, json.loads(_first_line(process, _START_TIMEOUT_S))
-        except ValueError:
-            _end(process, 0)
-            last = self._log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
-            raise WorkError(f"The provenance service does not start ({self._log}): {last}") from None
-        except BaseException:  # an interruption while it starts
-            _end(process, _UNREADY_TIMEOUT_S)
-            raise
+        return start_service(
+            self._store,
+            self._log,
+            self._environment,
+            lanes=self._lanes,
+            mqtt_port=mqtt_port,
+            http_port=http_port,
+        )
 
     def _keep_running(self) -> None:
         mqtt_port, http_port = (_port(self.addresses[side]) for side in ("mqtt", "http"))
@@ -104,33 +84,8 @@ class ServiceProcess:
                 time.sleep(1.0)  # its ports may be in use for a moment after a kill
 
 
-def _end(process: subprocess.Popen[str], timeout_s: float) -> None:
-    """End a service by SIGTERM, by SIGKILL where that takes too long or we are interrupted."""
-    try:
-        process.terminate()
-        process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
 def _port(url: str) -> int:
     return int(url.rpartition(":")[2])
-
-
-def _first_line(process: subprocess.Popen[str], timeout_s: float) -> str:
-    """Return the line that a process prints when it is ready, or what there is when it ends or time is up."""
-    if process.stdout is None:
-        return ""
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        if not selector.select(timeout_s):
-            return ""
-    return process.stdout.readline()
 
 
 class StudyService:

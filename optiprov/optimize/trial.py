@@ -172,6 +172,7 @@ class Trial:
                 wait=wait,
                 duration_s=self.place.duration_s,
                 timeout_s=deployment.scenario.walltime_s,
+                fails_fast=True,
             )
         except DeploymentError:
             self.check_cancelled()

@@ -205,7 +205,16 @@ class Annotation(NamedTuple):
 
 
 class Telemetry(NamedTuple):
-    """A sample of a process and its host as a task begins or ends; moment is "begin" or "end"."""
+    """A sample of a process and its host: as a task begins or ends, or in between.
+
+    Attributes:
+        run_id: the task's run.
+        task_id: the task's id.
+        transformation: the task's transformation.
+        moment: "begin" or "end" of the task, or "sample" for any time between.
+        sampled_us: when.
+        values: a number for each metric.
+    """
 
     run_id: str
     task_id: str

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from optiprov.store.backend import Backend, Kind, quote_name, quote_text
+from optiprov.store.backend import Backend, Kind, quote_name
+from optiprov.store.dataset_views import alike_named, schema_of, view_name, view_query
 from optiprov.store.values import widen
 
 if TYPE_CHECKING:
     import datetime
+    from collections.abc import Callable
 
-_RESERVED_SCHEMAS = {
-    *("prov", "dataset", "main", "sys", "tmp", "pg_catalog", "information_schema"),
-    *("_store", "memory", "system", "temp", "pg_temp"),  # names of databases in DuckDB
-}
-_FIXED: dict[str, Kind] = {
+FIXED_COLUMNS: dict[str, Kind] = {
     "item": "integer",
     "run_id": "text",
     "task": "integer",
@@ -67,7 +65,33 @@ class Dataset:
     @property
     def fixed_columns(self) -> dict[str, Kind]:
         """The columns that every dataset's table has."""
-        return _FIXED
+        return FIXED_COLUMNS
+
+
+def read_datasets(rows: Callable[[str], list[tuple[Any, ...]]]) -> list[Dataset]:
+    """Return the datasets of a store.
+
+    Args:
+        rows: runs a query and returns its rows.
+    """
+    by_key: dict[int, Dataset] = {}
+    for key, dataflow, name, version in rows(
+        "SELECT dataset_key, dataflow, dataset, version FROM prov.dataset"
+    ):
+        by_key[key] = Dataset(key, dataflow, name, version=version)
+    for key, position, name, kind, view_column in rows(
+        "SELECT dataset_key, position, attribute, type, view_column FROM prov.attribute ORDER BY position"
+    ):
+        by_key[key].attributes[name] = Attribute(name, position, kind, view_column)
+    for key, *use in rows("SELECT dataset_key, transformation, role, is_reference FROM prov.dataset_use"):
+        by_key[key].uses.add((use[0], use[1], use[2]))
+    for key, version, name, kind in rows(
+        "SELECT dataset_key, version, attribute, type FROM prov.dataset_attribute ORDER BY position"
+    ):
+        by_key[key].known_names.add(name)
+        if version == by_key[key].version:
+            by_key[key].specified[name] = kind
+    return list(by_key.values())
 
 
 class Catalog:
@@ -86,24 +110,7 @@ class Catalog:
     def load(self) -> None:
         """Read the catalog from the store."""
         rows = self._backend.rows
-        by_key: dict[int, Dataset] = {}
-        for key, dataflow, name, version in rows(
-            "SELECT dataset_key, dataflow, dataset, version FROM prov.dataset"
-        ):
-            by_key[key] = Dataset(key, dataflow, name, version=version)
-        for key, position, name, kind, view_column in rows(
-            "SELECT dataset_key, position, attribute, type, view_column FROM prov.attribute ORDER BY position"
-        ):
-            by_key[key].attributes[name] = Attribute(name, position, kind, view_column)
-        for key, *use in rows("SELECT dataset_key, transformation, role, is_reference FROM prov.dataset_use"):
-            by_key[key].uses.add((use[0], use[1], use[2]))
-        for key, version, name, kind in rows(
-            "SELECT dataset_key, version, attribute, type FROM prov.dataset_attribute ORDER BY position"
-        ):
-            by_key[key].known_names.add(name)
-            if version == by_key[key].version:
-                by_key[key].specified[name] = kind
-        self._datasets = {(dataset.dataflow, dataset.name): dataset for dataset in by_key.values()}
+        self._datasets = {(one.dataflow, one.name): one for one in read_datasets(rows)}
         self._dataflows = {
             dataflow: (version, text)
             for dataflow, version, text in rows(
@@ -118,7 +125,9 @@ class Catalog:
         if known is None:
             key = 1 + max((dataset.key for dataset in self._datasets.values()), default=0)
             known = self._datasets[dataflow, name] = Dataset(key, dataflow, name)
-            columns = ", ".join(f"{column} {self._backend.sql_type(kind)}" for column, kind in _FIXED.items())
+            columns = ", ".join(
+                f"{column} {self._backend.sql_type(kind)}" for column, kind in FIXED_COLUMNS.items()
+            )
             self._backend.execute(f"CREATE TABLE {known.table} ({columns})")
             self._backend.execute("INSERT INTO prov.dataset VALUES (?, ?, ?, 0)", (key, dataflow, name))
             self._changed.add((dataflow, name))
@@ -222,7 +231,7 @@ class Catalog:
             dataset = self._datasets[dataflow, name]
             query = view_query(dataset)
             own, bare = self._views(dataset)
-            self._backend.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_name(_schema(dataflow))}")
+            self._backend.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_name(schema_of(dataflow))}")
             self._backend.execute(f"CREATE OR REPLACE VIEW {own} AS {query}")
             if len(self._alike(name)) == 1:
                 self._backend.execute(f"CREATE OR REPLACE VIEW {bare} AS {query}")
@@ -231,63 +240,14 @@ class Catalog:
         self._changed.clear()
 
     def _alike(self, name: str) -> list[Dataset]:
-        """Return the datasets whose names engines, blind to case, take for this one."""
-        return [one for (_, other), one in self._datasets.items() if other.lower() == name.lower()]
+        return alike_named(self._datasets.values(), name)
 
     def _views(self, dataset: Dataset) -> tuple[str, str]:
         """Return the dataset's view in the schema of its dataflow, and that with the bare name."""
-        schema = _schema(dataset.dataflow)
-        beside = [one for one in self._alike(dataset.name) if _schema(one.dataflow).lower() == schema.lower()]
-        own = f"{quote_name(schema)}.{quote_name(_view_name(dataset, beside))}"
+        schema = schema_of(dataset.dataflow)
+        beside = [
+            one for one in self._alike(dataset.name) if schema_of(one.dataflow).lower() == schema.lower()
+        ]
+        own = f"{quote_name(schema)}.{quote_name(view_name(dataset, beside))}"
         # Qualified: where there is no such view, DROP VIEW would go on to look for a table of ours in prov.
         return own, f"main.{quote_name(dataset.name)}"
-
-
-def _schema(dataflow: str) -> str:
-    name = dataflow or "no_dataflow"
-    return f"dataflow_{name}" if name.lower() in _RESERVED_SCHEMAS else name
-
-
-def _view_name(dataset: Dataset, alike: list[Dataset]) -> str:
-    """Return the name of a dataset's view in its schema, numbered where engines, blind to case, mix it up."""
-    number = 1 + sum(one.key < dataset.key for one in alike)
-    return dataset.name if number == 1 else f"{dataset.name}_{number}"
-
-
-def view_query(dataset: Dataset) -> str:
-    """Return the query of a dataset's view: `<transformation>_task_id`s, attributes, run_id and item.
-
-    A row is an item. Where several tasks of a transformation use it, the column has the one that began first;
-    all of them are in prov.used.
-    """
-    columns: dict[str, str] = {}
-    joins = []
-    for number, transformation in enumerate(sorted({use[0] for use in dataset.uses})):
-        name = quote_text(transformation)
-        task = f"CASE WHEN d.transformation = {name} THEN d.task END"
-        references = sorted(
-            role for other, role, is_reference in dataset.uses if is_reference and other == transformation
-        )
-        if references:
-            edges = " UNION ".join(f"SELECT item, task FROM prov.{role}" for role in references)
-            joins.append(
-                " LEFT JOIN (SELECT e.item, e.task,"
-                " row_number() OVER (PARTITION BY e.item ORDER BY t.started_at, e.task) AS place"
-                f" FROM ({edges}) e JOIN prov.task_begin t ON t.task = e.task"
-                f" WHERE t.transformation = {name}) r{number}"
-                f" ON r{number}.item = d.item AND r{number}.place = 1"
-            )
-            task = f"COALESCE(r{number}.task, {task})"
-        columns[_free(f"{transformation}_task_id", columns)] = task
-    for attribute in dataset.attributes.values():
-        columns[_free(attribute.view_column, columns)] = f"d.{attribute.column}"
-    listed = [f"{source} AS {quote_name(name)}" for name, source in columns.items()] + ["d.run_id", "d.item"]
-    return f"SELECT {', '.join(listed)} FROM {dataset.table} d{''.join(joins)}"
-
-
-def _free(name: str, taken: dict[str, str]) -> str:
-    lower = {other.lower() for other in taken}
-    candidate, number = name, 2
-    while candidate.lower() in lower:
-        candidate, number = f"{name}_{number}", number + 1
-    return candidate

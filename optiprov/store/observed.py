@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from optiprov.records import Environment, Telemetry
     from optiprov.wire import Header
 
-_MOMENTS = ("begin", "end")
+_MOMENTS = ("begin", "end", "sample")
 
 
 def telemetry_rows(
@@ -26,7 +26,7 @@ def telemetry_rows(
         TypeError: a value is no number.
     """
     if record.moment not in _MOMENTS:
-        raise ValueError(f"telemetry is sampled at the {' or '.join(_MOMENTS)}, got {record.moment!r}")
+        raise ValueError(f"the moment of telemetry is one of {', '.join(_MOMENTS)}, got {record.moment!r}")
     for metric, value in record.values.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"the metric {metric} is a number, got {value!r}")

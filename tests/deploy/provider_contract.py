@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from optiprov.deploy.client_archive import write_client_archive
 from optiprov.deploy.journal import Journal
 from optiprov.deploy.providers.base import HostRequest
 
@@ -44,6 +45,22 @@ class ProviderContract:
         events = [json.loads(line) for line in journal.path.read_text().splitlines()]
         assert [(event["event"], event["id"]) for event in events] == [("host", host.id) for host in hosts]
 
+    def test_hosts_are_taken_as_they_were_made(self, hosts, provider, scenario, tmp_path, journal):
+        """Another process goes on with the hosts of the journal: the same address, port and files."""
+        hosts[0].write(b"kept", "file", name="", mode=None)
+        provider.detach()
+        lines = journal.path.read_text().splitlines()
+        made = {event["id"]: event for event in map(json.loads, lines)}
+        request = HostRequest(scenario.input_dirs, tmp_path, {}, journal, made=made)
+        second = type(provider)()
+        again = second.deploy(scenario.placements, request)
+        assert [(one.id, one.address, one.port, one.working_dir) for one in again] == [
+            (one.id, one.address, one.port, one.working_dir) for one in hosts
+        ]
+        assert self.run(again[0], tmp_path, "cat file") == (0, "kept")
+        assert journal.path.read_text().splitlines() == lines
+        second.destroy()
+
     def test_process_has_environment_and_directory(self, hosts, tmp_path):
         """Processes run in the working directory or the one asked for, with all variables, in a session."""
         host = hosts[0]
@@ -82,6 +99,16 @@ class ProviderContract:
         assert (
             (tmp_path / "back" / "file").read_text() == (tmp_path / "new" / "file").read_text() == "content"
         )
+
+    def test_client_in_a_zip_is_found_first(self, hosts, tmp_path):
+        """Processes of a host that was given the client import it from the copy on the host."""
+        archive = write_client_archive(tmp_path / "client.zip")
+        hosts[0].give_client(archive)
+        archive.unlink()
+        code = "import optiprov.capture, provlight.task as t; print(optiprov.__file__, t.__file__)"
+        status, output = self.run(hosts[0], tmp_path, f"python3 -c '{code}'")
+        assert (status, output.count("client.zip/")) == (0, 2)
+        assert "client.zip" not in self.run(hosts[1], tmp_path, f"python3 -c '{code}'")[1]
 
     def test_fetch_fails_when_file_is_missing(self, hosts, tmp_path):
         """A file that is not on the host is a FileNotFoundError that names both."""

@@ -1,5 +1,6 @@
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 import yaml
@@ -148,20 +149,39 @@ def test_failed_task_tells_host_command_status_and_stderr(deploy):
     assert "line 10\n" not in message
 
 
-def test_other_hosts_finish_the_play_when_one_fails_in_prepare(deploy):
-    """As in Ansible, a failed task stops its host, the others finish the play, the next does not begin."""
+@pytest.mark.parametrize("stage", ["prepare", "launch", "finalize"])
+def test_other_hosts_go_on_when_one_fails(deploy, stage):
+    """As in Ansible, a failed task stops its host for the rest of the stage, the others go on."""
     workflow = (
-        "- hosts: all\n  prepare:\n"
+        f"- hosts: all\n  {stage}:\n"
         "    - shell: test {{ _self.layer_id }} = 2\n"
-        "    - shell: sleep 0.1; echo done\n"
+        "    - {name: second, shell: echo done}\n"
+        f"- hosts: all\n  {stage}:\n    - {{name: third, shell: echo done}}\n"
+        f"- hosts: cloud\n  {stage}:\n    - {{name: fourth, shell: echo}}\n"
+        f"- hosts: edge\n  {stage}:\n    - {{name: fifth, shell: echo done}}\n"
+    )
+    deployment = deploy(workflow)
+    message = r"workflow.yaml:3: task 'shell' .* failed on host cloud\.master"
+    for step in (deployment.prepare, deployment.launch, deployment.finalize):
+        with pytest.raises(DeploymentError, match=message) if step.__name__ == stage else nullcontext():
+            step()
+    logs = deployment.directory / "logs"
+    assert {path.name for path in logs.glob("cloud*/*.out")} == {f"{stage}-01-shell.out"}
+    assert {path.name for path in logs.glob("edge*/*.out")} == {
+        f"{stage}-{name}.out" for name in ("01-shell", "02-second", "03-third", "04-fifth")
+    }
+
+
+def test_stage_ends_when_a_play_has_lost_all_of_its_hosts(deploy):
+    """As in Ansible, no further play begins then; the message has all hosts that failed."""
+    workflow = (
+        "- hosts: all\n  prepare:\n    - shell: exit 3\n"
         "- hosts: all\n  prepare:\n    - {name: never, shell: echo}\n"
     )
     deployment = deploy(workflow)
-    with pytest.raises(DeploymentError, match=r"cloud\.master"):
+    with pytest.raises(DeploymentError, match=r"(?s)exit status 3.*Failed as well:\n.*exit status 3"):
         deployment.prepare()
-    assert output(deployment, "edge.worker.1.1", "prepare-02-shell") == "done\n"
     assert not list(deployment.directory.glob("logs/*/prepare-*-never.out"))
-    assert not (deployment.directory / "logs" / "cloud.master.1.1" / "prepare-02-shell.out").exists()
 
 
 def test_missing_program_and_file_are_told(deploy):
@@ -170,7 +190,7 @@ def test_missing_program_and_file_are_told(deploy):
     deployment.prepare()
     with pytest.raises(DeploymentError, match="status 127"):
         deployment.launch()
-    deployment = deploy("- hosts: cloud\n  prepare:\n    - copy: src=nowhere dest=x\n")
+    deployment = deploy("- hosts: cloud\n  prepare:\n    - copy: {src: \"{{ 'nowhere' }}\", dest: x}\n")
     with pytest.raises(DeploymentError, match="src 'nowhere' is not there; looked in"):
         deployment.prepare()
 
@@ -212,7 +232,7 @@ def test_foreground_task_fails_at_its_limit(deploy):
 
 
 def test_application_is_stopped_when_background_task_fails(deploy):
-    """A server that crashes ends the launch at once; its failure is told, not that of its client."""
+    """A server that crashes ends a launch that fails fast; its failure is told, not that of its client."""
     workflow = SERVER.format(command="sleep 300").replace("exec sleep 300", "echo broken >&2; exit 4")
     deployment = deploy(workflow)
     deployment.prepare()
@@ -220,7 +240,7 @@ def test_application_is_stopped_when_background_task_fails(deploy):
     with pytest.raises(
         DeploymentError, match=r"task 'server' of stage launch failed(.|\n)*exit status 4(.|\n)*broken"
     ):
-        deployment.launch()
+        deployment.launch(fails_fast=True)
     assert time.monotonic() - started < PATIENCE_S
     assert not runs(deployment)
 
@@ -440,6 +460,20 @@ def test_finalize_cleans_up_when_its_own_task_fails(deploy):
     with pytest.raises(DeploymentError, match="result is not on host"):
         deployment.finalize()
     assert not (deployment.directory / "hosts").exists()
+
+
+def test_files_are_taken_from_working_dir_as_e2clab_users_write_it(deploy, write_scenario):
+    """`{{ working_dir }}/file` is a file of the artifacts to what takes files from there."""
+    scenario = write_scenario(
+        "- hosts: edge\n  prepare:\n"
+        "    - copy: {src: '{{ working_dir }}/data/a.csv', dest: /tmp/a.csv}\n"
+        "    - template: {src: '{{ working_dir }}/b.j2', dest: /tmp/}\n"
+        '    - shell: test "$(cat /tmp/a.csv /tmp/b)" = 12\n'
+    )
+    (scenario / "artifacts" / "data").mkdir(parents=True)
+    (scenario / "artifacts" / "data" / "a.csv").write_text("1")
+    (scenario / "artifacts" / "b.j2").write_text("{{ current_repeat + 1 }}")
+    deploy(scenario=scenario).prepare()
 
 
 def test_fetch_puts_files_below_fetched_when_dest_is_in_the_working_dir(deploy, tmp_path):

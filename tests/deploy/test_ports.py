@@ -1,7 +1,12 @@
 import subprocess
 import sys
 
+import pytest
+
+from optiprov.deploy.journal import Journal
 from optiprov.deploy.ports import PortAllotment
+from optiprov.deploy.reservations import Reservations
+from optiprov.errors import DeploymentError
 
 ALLOT = """
 import sys
@@ -41,3 +46,23 @@ def test_port_is_free_for_the_service_and_given_again_after_release(monkeypatch)
     monkeypatch.setattr("optiprov.deploy.ports._candidates", lambda: range(port, port + 1))
     assert allotment.allot() == port
     allotment.release()
+
+
+def test_reserved_port_is_no_others_until_its_deployment_is_closed(tmp_path):
+    """A deployment that outlives its process keeps its ports; a closed or vanished one does not."""
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write_owner("reserving", is_detached=True)
+    first = PortAllotment(journal.path)
+    port = first.allot()
+    first.let_go()
+    other = Reservations(tmp_path / "other.jsonl")
+    assert other.is_taken(port)
+    assert not Reservations(journal.path).is_taken(port)
+    again = PortAllotment(journal.path)
+    again.take(port)
+    with pytest.raises(DeploymentError, match=f"the port {port} of this deployment is held by another one"):
+        PortAllotment().take(port)
+    again.let_go()
+    journal.write("finalized")
+    assert not other.is_taken(port)
+    again.release()

@@ -47,8 +47,11 @@ def test_ids_count_services_of_a_layer_when_repeated(write_scenario):
     ("line", "expected"),
     [
         ("quantity: -1", "layers_services.yaml:7: services.quantity: got -1, expected a whole number >= 1."),
-        ("quantity: 1.5", "layers_services.yaml:7: services.quantity: got 1.5, expected a whole number."),
-        ("repeat: true", "layers_services.yaml:7: services.repeat: got True, expected a whole number."),
+        (
+            "quantity: 1.5",
+            "layers_services.yaml:7: services.quantity: got 1.5, expected a whole number >= 1.",
+        ),
+        ("repeat: true", "layers_services.yaml:7: services.repeat: got True, expected a whole number >= 0."),
         ("roles: client", "layers_services.yaml:7: services.roles: got 'client', expected a list."),
         ("env: [a]", "layers_services.yaml:7: services.env: got ['a'], expected a mapping."),
         (
@@ -56,7 +59,10 @@ def test_ids_count_services_of_a_layer_when_repeated(write_scenario):
             "layers_services.yaml:7: services.quantitty: unknown key 'quantitty'. Did you mean 'quant",
         ),
         ("url: x", "layers_services.yaml:7: services.url: 'url' is set by optiprov in _self."),
-        ("environment: g5k", "layers_services.yaml:7: services.environment: 'g5k' is not supported yet."),
+        (
+            "servers: [a, b]\n        quantity: 3",
+            "layers_services.yaml:8: services.quantity: got 3, but serv",
+        ),
         (
             "environment: locl",
             "layers_services.yaml:7: services.environment: got 'locl'. Did you mean 'local'?",
@@ -75,7 +81,7 @@ def test_services_are_refused_when_a_key_is_wrong(write_scenario, line, expected
     [
         (
             "walltime: 10:00:00",
-            "layers_services.yaml:3: environment.walltime: got 36000, YAML turned an unquoted",
+            "layers_services.yaml:3: environment.walltime: got 36000, a number: YAML turned",
         ),
         (
             "walltime: soon",
@@ -85,7 +91,10 @@ def test_services_are_refused_when_a_key_is_wrong(write_scenario, line, expected
             "jobname: x",
             "layers_services.yaml:3: environment.jobname: unknown key 'jobname'. Did you mean 'job_n",
         ),
-        ("g5k: {}", "layers_services.yaml:3: environment.g5k: 'g5k' is not supported yet."),
+        (
+            "g5k: {clutser: a}",
+            "layers_services.yaml:3: g5k.clutser: unknown key 'clutser'. Did you mean 'cluster'?",
+        ),
         ("job_name: 5", "layers_services.yaml:3: environment.job_name: got 5, expected a text."),
         ("job_name: a: b", "layers_services.yaml:3: is not YAML: mapping values are not allowed"),
     ],
@@ -120,9 +129,10 @@ def test_names_are_refused_when_given_twice(write_scenario):
         ),
         ("hosts: edge.worker.2", "workflow.yaml:1: hosts: got 'edge.worker.2', which matches no service."),
         ("{}", "workflow.yaml:1: hosts: the key 'hosts' is missing."),
-        ("hosts: '*'\n  become: true", "workflow.yaml:2: become: 'become' is not supported yet."),
+        ("hosts: '*'\n  becom: true", "workflow.yaml:2: becom: unknown key 'becom'. Did you mean 'become'?"),
+        ("hosts: '*'\n  tasks: []", "workflow.yaml:2: tasks: unknown key 'tasks'. Tasks stand in the stages"),
         ("hosts: '*'\n  lanch: []", "workflow.yaml:2: lanch: unknown key 'lanch'. Did you mean 'launch'?"),
-        ("hosts: '*'\n  depends_on: {}", "workflow.yaml:2: depends_on: got {}, expected a list."),
+        ("hosts: '*'\n  depends_on: {}", "workflow.yaml:2: depends_on: got {}, expected a list: write"),
         ("hosts: '*'\n  launch: ls", "workflow.yaml:2: launch: got 'ls', expected a list."),
         ("ls", "workflow.yaml:1: got 'ls', expected a mapping."),
     ],
@@ -139,13 +149,18 @@ def test_plays_are_refused_when_a_key_is_wrong(write_scenario, play, expected):
             "shel: ls",
             "launch.shel: unknown module 'shel'. Did you mean 'shell'? Modules there are: command, copy",
         ),
-        ("apt: {name: git}", "launch.apt: module 'apt' is not supported yet."),
-        ("shell: ls\n      when: x", "launch.when: 'when' is not supported yet."),
+        ("shell: ls\n      when: x ==", "launch.when: not a Jinja2 template: "),
+        ("shell: ls {{ x | lowr }}", "launch.shell: unknown filter 'lowr'."),
+        ("shell: ls\n      loop: x", "launch.loop: got 'x', expected a list, or a template that gives one."),
+        ("shell: ls\n      register: a-b", "launch.register: got 'a-b', expected a variable name"),
+        ("shell: ls\n      ignore_errors: perhaps", "launch.ignore_errors: got 'perhaps', expected true or"),
+        ("file: {path: x, state: dir}", "launch.file: state: got 'dir'. Allowed: absent, directory, file"),
+        ("debug: {msg: x, var: y}", "launch.debug: debug takes either 'msg' or 'var'."),
         ("shell: ls\n      nmae: x", "launch.nmae: unknown key 'nmae'. Did you mean 'name'?"),
         ("copy: src=a", "launch.copy: copy needs the argument 'dest'."),
         ("copy: dest=a", "launch.copy: copy needs either 'src' or 'content'."),
         ("copy: {src: a, dst: b}", "copy.dst: unknown key 'dst'. Did you mean 'dest'?"),
-        ("shell: {cmd: ls, creates: x}", "shell.creates: 'creates' is not supported yet."),
+        ("shell: {cmd: ls, crates: x}", "shell.crates: unknown key 'crates'. Did you mean 'creates'?"),
         ("shell: echo {{ a", "launch.shell: not a Jinja2 template:"),
         (
             "shell: ls\n      async: soon",
@@ -159,7 +174,7 @@ def test_tasks_are_refused_when_wrong(write_scenario, task, expected):
     """Each wrong task is told with file, line and key."""
     problems = problems_of(write_scenario(f"- hosts: all\n  launch:\n    - {task}\n"))
     line = 4 if "\n" in task else 3
-    assert problems[0].startswith(f"workflow.yaml:{line}: {expected}")
+    assert any(problem.startswith(f"workflow.yaml:{line}: {expected}") for problem in problems), problems
 
 
 @pytest.mark.parametrize(
@@ -167,8 +182,8 @@ def test_tasks_are_refused_when_wrong(write_scenario, task, expected):
     [
         ("grouping: robin", "workflow.yaml:5: depends_on.grouping: got 'robin'. Did you mean 'round_robin'?"),
         (
-            "grouping: address_match",
-            "workflow.yaml:5: depends_on.grouping: 'address_match' is not supported yet.",
+            "array_info: ipv6_hostnam",
+            "workflow.yaml:5: depends_on.array_info: got 'ipv6_hostnam'. Did you mean 'g5k_ipv6_hostname'?",
         ),
         ("prefixx: m", "workflow.yaml:5: depends_on.prefixx: unknown key 'prefixx'. Did you mean 'prefix'?"),
     ],
@@ -192,13 +207,13 @@ def test_all_problems_are_told_at_once_when_files_have_several(write_scenario):
     directory = write_scenario(
         "- hosts: nowhere\n  launch:\n    - frobnicate: x\n",
         LAYERS + "        quantity: 0\n",
-        network="networks:\n  - src: cloud\n    dst: edge\n    dealy: 5ms\n",
+        network="networks:\n  - src: cloud\n    dst: edge\n    loss: 1%\n    dealy: 5ms\n",
         workflow_env="small: 5\n",
     )
     places = [problem.split(": ")[:2] for problem in problems_of(directory)]
     assert places == [
         ["layers_services.yaml:11", "services.quantity"],
-        ["network.yaml:4", "networks.dealy"],
+        ["network.yaml:5", "networks.dealy"],
         ["workflow.yaml:1", "hosts"],
         ["workflow.yaml:3", "launch.frobnicate"],
         ["workflow_env.yaml:1", "small"],
@@ -207,7 +222,7 @@ def test_all_problems_are_told_at_once_when_files_have_several(write_scenario):
 
 def test_network_patterns_are_refused_when_they_match_nothing(write_scenario):
     """network.yaml is checked against the services."""
-    directory = write_scenario(network="networks:\n  - src: cloud\n    dst: fog\n")
+    directory = write_scenario(network="networks:\n  - src: cloud\n    dst: fog\n    delay: 1ms\n")
     assert problems_of(directory)[0].startswith("network.yaml:3: networks.dst: got 'fog', which matches no")
 
 
@@ -229,8 +244,8 @@ def test_parallelism_of_the_provenance_service_is_read(write_scenario):
     """Beside E2Clab's other keys; one lane where nothing is said."""
     said = "provenance:\n  provider: g5k\n  ipv: 4\n  parallelism: 3\n"
     scenario = load_scenario(write_scenario(layers=said + LAYERS))
-    assert scenario.layers_services.provenance.parallelism == 3
-    assert load_scenario(write_scenario(layers=LAYERS)).layers_services.provenance.parallelism == 1
+    assert scenario.lanes == 3
+    assert load_scenario(write_scenario(layers=LAYERS)).lanes == 1
 
 
 def test_parallelism_is_refused_when_it_is_no_number_of_lanes(write_scenario):

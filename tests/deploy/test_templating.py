@@ -6,14 +6,14 @@ VARIABLES = {"optimization_config": {"kernel_size": 3, "items": 7}, "working_dir
 
 
 def test_render_enters_lists_and_mappings():
-    """Every text in a value is rendered; numbers stay numbers."""
+    """Every text in a value is rendered; an expression alone gives its value, numbers stay numbers."""
     value = {"cmd": "ls {{ working_dir }}", "argv": ["{{ optimization_config.kernel_size }}", 5]}
-    assert render(value, VARIABLES) == {"cmd": "ls /w", "argv": ["3", 5]}
+    assert render(value, VARIABLES) == {"cmd": "ls /w", "argv": [3, 5]}
 
 
 def test_render_takes_the_key_when_mapping_has_a_method_of_that_name():
     """A hyperparameter called `items` is not the method of the mapping."""
-    assert render("{{ optimization_config.items }}", VARIABLES) == "7"
+    assert render("{{ optimization_config.items }}", VARIABLES) == 7
 
 
 @pytest.mark.parametrize(

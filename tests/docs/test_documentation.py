@@ -18,7 +18,7 @@ from optiprov.capture import settings
 from optiprov.cli import main
 from optiprov.deploy import load_scenario, models
 from optiprov.deploy.modules import MODULES
-from optiprov.deploy.tasks import KEYWORDS
+from optiprov.deploy.task_keywords import KEYWORDS, LOOP_CONTROL
 from optiprov.deploy.variable_names import RESERVED, SELF_KEYS
 from optiprov.optimize.space_file import COMMON_KEYS, KIND_KEYS, TOP_KEYS
 from optiprov.store import query
@@ -74,6 +74,15 @@ def test_tutorial_works_as_printed(page_dir, environment):
 def test_scenario_example_works_as_printed(page_dir, environment):
     """The example of scenario.md is deployed, and its hosts answer what the page says."""
     assert len(run_page(DOCS / "scenario.md", page_dir, environment, in_process=True)) == 2
+
+
+@pytest.mark.slow
+def test_running_works_as_printed(page_dir, environment):
+    """What init writes is deployed in one go and step by step, and its provenance is asked."""
+    outputs = run_page(DOCS / "running.md", page_dir, environment)
+    assert "query it: optiprov query --store" in outputs[1]
+    assert "destroyed; results, logs and provenance stay there." in outputs[-1]
+    assert len(list((page_dir / "squares").glob("2*/provenance-data/provenance_database.sql"))) == 2
 
 
 def test_search_space_examples_work_as_printed(page_dir, environment):
@@ -135,12 +144,14 @@ def _indented_lines(page):
 
 def test_scenario_snippets_are_accepted(page_dir):
     """Each piece of YAML in scenario.md is a file that is right beside the page's own example."""
-    pieces = [(info, text) for language, info, text in blocks(DOCS / "scenario.md") if language == "yaml"]
-    for info, text in pieces:
+    pieces = list(blocks(DOCS / "scenario.md"))
+    for _, info, text in pieces:
         if info.startswith("title="):
-            (page_dir / info.removeprefix("title=")).write_text(text, encoding="utf-8")
+            path = page_dir / info.removeprefix("title=")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     load_scenario(page_dir)
-    others = [text for info, text in pieces if not info]
+    others = [text for language, info, text in pieces if language == "yaml" and not info]
     assert len(others) >= 4
     for number, text in enumerate(others):
         directory = page_dir.with_name(f"snippet-{number}")
@@ -157,10 +168,9 @@ def test_every_key_of_a_scenario_is_documented():
         *(models.LayersServices, models.Environment, models.Layer, models.Service, models.Network),
         *(models.NetworkFile, models.Dependency, models.PlayModel, models.ProvenanceService),
     )
-    keys = {key for part in parts for key in part.model_fields}
+    keys = {key for part in parts for key in part.known_keys()}
     keys |= {argument for module in MODULES.values() for argument in module.arguments}
-    keys |= {*KEYWORDS, *RESERVED, *SELF_KEYS, *MODULES}
-    keys |= set(models.TESTBEDS_NOT_YET | models.LayersServices.not_yet)
+    keys |= {*KEYWORDS, *LOOP_CONTROL, *RESERVED, *SELF_KEYS, *MODULES}
     assert sorted(key for key in keys if f"`{key}`" not in text) == []
 
 

@@ -68,7 +68,7 @@ def test_environment_is_that_of_all_runs_of_its_client(store):
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (sample("a", "later", x=1), "sampled at the begin or end, got 'later'"),
+        (sample("a", "later", x=1), "one of begin, end, sample, got 'later'"),
         (sample("a", "end", x="many"), "the metric m.x is a number, got 'many'"),
         (sample("a", "end", x=True), "the metric m.x is a number, got True"),
         (environment(cpu_count="four"), "the environment's cpu_count is of type integer, got 'four'"),

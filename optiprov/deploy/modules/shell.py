@@ -5,22 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.modules.base import CommandModule
+from optiprov.deploy.modules.commands import COMMAND_ARGUMENTS, FREE_FORM_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from optiprov.deploy.providers.base import Host
+    from optiprov.deploy.modules.base import ModuleContext
 
 
 class Shell(CommandModule):
-    """Runs a command line in bash where the host has one, else in sh."""
+    """Runs a command line in `executable`: by default bash where the host has one, else sh."""
 
     name = "shell"
-    arguments = ("cmd", "chdir")
+    arguments = ("cmd", "executable", *COMMAND_ARGUMENTS)
     required = ("cmd",)
     free_form = "cmd"
-    arguments_not_yet = frozenset({"creates", "removes", "executable", "stdin"})
+    free_form_words = FREE_FORM_WORDS | {"executable"}
 
-    def argv(self, arguments: Mapping[str, Any], host: Host) -> list[str]:
-        """The host's shell with the command line."""
-        return [host.shell, "-c", str(arguments["cmd"])]
+    def argv(self, arguments: Mapping[str, Any], context: ModuleContext) -> list[str]:
+        """The shell with the command line."""
+        return [str(arguments.get("executable") or context.host.shell), "-c", str(arguments["cmd"])]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import subprocess
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
     from optiprov.deploy.journal import Journal
     from optiprov.deploy.placement import Placement
+    from optiprov.deploy.providers.files import HostFiles
+
+
+PROVENANCE_ROLE = "provenance"
+"""The role whose hosts get the capture client and its environment."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,24 @@ class HostRequest:
         directory: The directory of the deployment.
         environment: Variables for every process of every host.
         journal: Where each thing is written before it exists.
+        client_environment: Variables for the processes of hosts that get the capture client: those with
+            the role `provenance`.
+        made: What the journal says of hosts that an earlier process made, by id: they are as they were.
+        is_detached: Whether hosts outlive this process.
     """
 
     inputs: Sequence[Path]
     directory: Path
     environment: Mapping[str, str]
     journal: Journal
+    client_environment: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    is_detached: bool = False
+
+    def environment_of(self, placement: Placement) -> dict[str, str]:
+        """The variables for the processes of one host."""
+        own = self.client_environment if PROVENANCE_ROLE in placement.roles else {}
+        return {**self.environment, **own}
 
 
 class Host(ABC):
@@ -38,18 +55,26 @@ class Host(ABC):
     Attributes:
         placement: The place in the scenario.
         address: How other hosts reach it.
+        address6: Its IPv6 address, None if it has none.
+        gateway: The machine through which others reach it, None if they reach it directly.
         port: A TCP port for its service, free for the deployment's time.
         working_dir: Where its tasks run, and where relative destinations lie.
         spool_dir: The provenance spool of its processes, on this machine.
         shell: The program that runs shell commands.
+        files: Its files.
+        has_client: Whether its processes find the capture client without `give_client`.
     """
 
     placement: Placement
     address: str
+    address6: str | None = None
+    gateway: str | None = None
     port: int
     working_dir: str
     spool_dir: Path
     shell: str
+    files: HostFiles
+    has_client: bool = False
 
     @property
     def id(self) -> str:
@@ -72,6 +97,14 @@ class Host(ABC):
         stderr: Path,
     ) -> subprocess.Popen[bytes]:
         """Start a process as the leader of a session of its own, output going to files."""
+
+    @abstractmethod
+    def enclosed(self, argv: Sequence[str]) -> list[str]:
+        """The command of this machine that runs another one on the host, as `start` does."""
+
+    @abstractmethod
+    def give_client(self, archive: Path) -> None:
+        """Have its processes find the capture client in a zip file of this machine, which is copied."""
 
     @abstractmethod
     def write(self, source: bytes | Path, dest: str, *, name: str, mode: int | None) -> None:
@@ -98,11 +131,15 @@ class Provider(ABC):
 
     @abstractmethod
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
-        """Make the hosts, in the order of the placements.
+        """Make the hosts, in the order of the placements; those that are made already are taken as they are.
 
         Raises:
             DeploymentError: They cannot be had.
         """
+
+    @abstractmethod
+    def detach(self) -> None:
+        """Let go of what this process holds; the hosts stay, for another process to go on with."""
 
     @abstractmethod
     def destroy(self) -> None:

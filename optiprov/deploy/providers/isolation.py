@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optiprov.deploy.providers.namespace import Namespace
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -95,7 +97,7 @@ class Isolation:
     """
 
     def __init__(self, masks: Sequence[Mask], visible: Sequence[Path], fstab: Path) -> None:
-        self._visible = _outermost(visible)
+        self._visible = _outermost(tuple(visible))
         # A mask is left out if one of the visible directories contains it: the home directory of a
         # scenario that is the home directory. /tmp never is, `LocalProvider` sees to it.
         self._masks = sorted(
@@ -104,11 +106,13 @@ class Isolation:
             reverse=True,
         )
         self._fstab = fstab
+        self._namespace: Namespace | None = None
         self._commands = namespace_commands()
         if self._commands is None:
             _warn_once()
             return
         fstab.write_text("".join(self._mounts()))
+        self._namespace = Namespace(self._commands[0], fstab)
 
     @property
     def is_private(self) -> bool:
@@ -121,7 +125,15 @@ class Isolation:
             translated = [self.translate(argument) for argument in argv]
             return [SHELL, "-c", ENTER_WITHOUT_MOUNTS, "sh", str(self.outside(chdir)), *translated]
         before, after = self._commands
+        kept = self._namespace.enter(chdir) if self._namespace is not None else None
+        if kept is not None:
+            return [*kept, *after, *argv]
         return [*before, SHELL, "-c", ENTER, "sh", str(self._fstab), chdir, *after, *argv]
+
+    def close(self) -> None:
+        """Let go of the namespace; nothing enters it any more."""
+        if self._namespace is not None:
+            self._namespace.close()
 
     def outside(self, path: str) -> Path:
         """Where on this machine a path lies that the host sees as absolute."""
@@ -168,7 +180,8 @@ class Isolation:
         return any(mask.private.is_relative_to(path) for mask in self._masks)
 
 
-def _outermost(paths: Sequence[Path]) -> list[Path]:
+@lru_cache(maxsize=8)  # hundreds of hosts see the same
+def _outermost(paths: tuple[Path, ...]) -> list[Path]:
     """The paths that lie below none of the others, without duplicates."""
     unique = sorted(set(paths))
     return [

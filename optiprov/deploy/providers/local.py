@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,9 @@ from typing import TYPE_CHECKING
 from optiprov.deploy.ports import PortAllotment
 from optiprov.deploy.providers.base import Host, HostRequest, Provider
 from optiprov.deploy.providers.isolation import SHELL, Isolation, Mask
+from optiprov.deploy.providers.limits import limiting_command
+from optiprov.deploy.providers.local_files import LocalFiles
+from optiprov.deploy.providers.open_files import allow_hosts
 from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -20,7 +25,9 @@ if TYPE_CHECKING:
 
     from optiprov.deploy.placement import Placement
 
+CLOSERS = 16
 ADDRESS = "127.0.0.1"
+ADDRESS6 = "::1"
 TMP = Path("/tmp")  # noqa: S108  it is hidden behind a private one
 PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -28,13 +35,18 @@ PACKAGE = Path(__file__).resolve().parents[2]
 class LocalHost(Host):
     """A directory with `work`, `home`, `tmp` and `spool`, and the processes started there.
 
+    The Python of its tasks finds the capture client where this one has it.
+
     Args:
         placement: The place in the scenario.
         port: The TCP port of its service.
         directory: The host's directory, which exists.
         isolation: What its processes see of this machine.
         environment: Variables for all of its processes.
+        limiting: The command that holds its processes to the host's limits.
     """
+
+    has_client = True
 
     def __init__(
         self,
@@ -43,15 +55,19 @@ class LocalHost(Host):
         directory: Path,
         isolation: Isolation,
         environment: Mapping[str, str],
+        limiting: Sequence[str] = (),
     ) -> None:
         self.placement = placement
         self.address = ADDRESS
+        self.address6 = _address6()
         self.port = port
         self.working_dir = str(directory / "work")
         self.spool_dir = directory / "spool"
         self.shell = _shell()
         self._home = directory / "home"
         self._isolation = isolation
+        self._limiting = list(limiting)
+        self.files = LocalFiles(self._absolute, self._outside)
         tmp = str(TMP if isolation.is_private else directory / "tmp")
         self._environment = _environment(self._home, tmp, self.spool_dir, environment)
 
@@ -67,7 +83,7 @@ class LocalHost(Host):
         """Start a process in the host's namespace, environment and working directory."""
         with stdout.open("ab") as out, stderr.open("ab") as err:
             return subprocess.Popen(
-                self._isolation.enter(argv, self._absolute(chdir or ".")),
+                [*self._limiting, *self._isolation.enter(argv, self._absolute(chdir or "."))],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -75,6 +91,19 @@ class LocalHost(Host):
                 env=_joined(self._environment, environment),
                 start_new_session=True,
             )
+
+    def enclosed(self, argv: Sequence[str]) -> list[str]:
+        """The command that runs another one in the host's namespace, environment and working directory."""
+        environment = [f"{name}={value}" for name, value in self._environment.items()]
+        entered = self._isolation.enter(argv, self.working_dir)
+        return [*self._limiting, "env", "-i", *environment, *entered]
+
+    def give_client(self, archive: Path) -> None:
+        """Copy the client into the home directory, and put it first on the path of Python."""
+        place = f"~/.optiprov/{archive.name}"
+        self.write(archive, place, name=archive.name, mode=None)
+        own = {"PYTHONPATH": self._absolute(place)}
+        self._environment = _joined(self._environment, own)
 
     def write(self, source: bytes | Path, dest: str, *, name: str, mode: int | None) -> None:
         """Write a file, making the directories above it; an existing one is replaced as a whole."""
@@ -128,28 +157,44 @@ class LocalProvider(Provider):
     def __init__(self) -> None:
         self._ports = PortAllotment()
         self._directories: list[Path] = []
+        self._isolations: list[Isolation] = []
 
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
         """Make a directory for each host and allot its port."""
+        allow_hosts(len(placements))
         visible = _visible_directories(request)
+        self._ports = PortAllotment(request.journal.path if request.is_detached else None)
         return [self._deploy_one(placement, request, visible) for placement in placements]
+
+    def detach(self) -> None:
+        """Let go of the namespaces, and of the ports, which stay reserved."""
+        self._close_namespaces()
+        self._ports.let_go()
 
     def destroy(self) -> None:
         """Remove the hosts' directories but a spool that is not empty, and give the ports back."""
+        self._close_namespaces()
         for directory in self._directories:
-            for name in ("work", "home", "tmp"):
-                shutil.rmtree(directory / name, ignore_errors=True)
-            (directory / "fstab").unlink(missing_ok=True)
-            for left in (directory / "spool", directory, directory.parent):
-                if left.is_dir() and not any(left.iterdir()):
-                    left.rmdir()
+            remove_directory(directory)
         self._directories.clear()
         self._ports.release()
 
+    def _close_namespaces(self) -> None:
+        """Let go of all namespaces, side by side: the kernel waits for each, and for mount points in use."""
+        if self._isolations:
+            with ThreadPoolExecutor(min(CLOSERS, len(self._isolations))) as closers:
+                list(closers.map(Isolation.close, self._isolations))
+        self._isolations.clear()
+
     def _deploy_one(self, placement: Placement, request: HostRequest, visible: Sequence[Path]) -> Host:
         directory = request.directory / "hosts" / placement.id
-        port = self._ports.allot()
-        request.journal.write("host", id=placement.id, directory=str(directory), port=port)
+        made = request.made.get(placement.id)
+        if made is None:
+            port = self._ports.allot()
+            request.journal.write("host", id=placement.id, directory=str(directory), port=port)
+        else:
+            port = int(made["port"])
+            self._ports.take(port)
         self._directories.append(directory)
         for name in ("work", "home", "tmp", "spool"):
             (directory / name).mkdir(parents=True, exist_ok=True)
@@ -159,7 +204,20 @@ class LocalProvider(Provider):
         if home is not None and home.is_dir() and home not in {Path("/"), TMP.resolve()}:
             masks.append(Mask(home, directory / "home"))
         isolation = Isolation(masks, visible, directory / "fstab")
-        return LocalHost(placement, port, directory, isolation, request.environment)
+        self._isolations.append(isolation)
+        limiting = limiting_command(placement.limits, len(self._directories) - 1)
+        environment = request.environment_of(placement)
+        return LocalHost(placement, port, directory, isolation, environment, limiting)
+
+
+def remove_directory(directory: Path) -> None:
+    """Remove the directory of a host, but a spool that is not empty."""
+    for name in ("work", "home", "tmp"):
+        shutil.rmtree(directory / name, ignore_errors=True)
+    (directory / "fstab").unlink(missing_ok=True)
+    for left in (directory / "spool", directory, directory.parent):
+        if left.is_dir() and not any(left.iterdir()):
+            left.rmdir()
 
 
 def _visible_directories(request: HostRequest) -> list[Path]:
@@ -211,6 +269,17 @@ def _environment(home: Path, tmp: str, spool: Path, given: Mapping[str, str]) ->
         **given,
         "PYTHONPATH": os.pathsep.join(entry for entry in python_path if entry),
     }
+
+
+@lru_cache(maxsize=1)
+def _address6() -> str | None:
+    """The IPv6 address of this machine for itself, None where it has no IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind((ADDRESS6, 0))
+    except OSError:
+        return None
+    return ADDRESS6
 
 
 @lru_cache(maxsize=1)

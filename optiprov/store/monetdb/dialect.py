@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from optiprov.errors import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 NUL = "\ufffd"
 """What is stored for a NUL character, which MonetDB's texts cannot have; `quote_name` has it in names."""
@@ -54,6 +54,7 @@ _RESERVED = {  # words of MonetDB's that mean nothing in a query, and are names 
     *("every", "public", "admin", "work", "chain", "identity", "restart"),
 }
 _PLAIN = re.compile(r"(?!%)[\w.:/()\[\]{}$?!*+<>=|&@~^%-]+(?: [\w.:/()\[\]{}$?!*+<>=|&@~^%-]+)*")
+_ESCAPES = (("\\", r"\\"), ("\n", r"\n"), ("\r", r"\r"), ("\t", r"\t"))
 _LONGEST_NAME_BYTES = 900
 _STEM = 60
 _INT64 = 2**63
@@ -92,6 +93,28 @@ def translate_query(sql: str, parameters: Sequence[Any] = ()) -> Statement:
         tokens.pop()
     _check_reads([token for token in tokens if token[0] != "space"])
     return _put_together(tokens, parameters)
+
+
+def portable(sql: str) -> str:
+    """Return a statement of the store as both MonetDB and DuckDB read it.
+
+    >>> print(portable("SELECT u.position FROM prov.generated u WHERE u.name = 'it''s'"))
+    SELECT u."position" FROM prov."generated" u WHERE u.name =  'it''s'
+    """
+    return _put_together(_tokens(sql), (), write_text=portable_text).text
+
+
+def portable_text(text: str) -> str:
+    r"""Write a text as both MonetDB and DuckDB read it, on one line.
+
+    >>> print(portable_text("it's"), portable_text("two\nlines"))
+    'it''s' E'two\nlines'
+    """
+    safe = text.replace("'", "''").replace("\x00", NUL)
+    escaped = safe
+    for character, escape in _ESCAPES:
+        escaped = escaped.replace(character, escape)
+    return f"'{safe}'" if escaped == safe else f"E'{escaped}'"
 
 
 def literal(value: Any) -> str:
@@ -170,7 +193,11 @@ def _check_reads(tokens: list[tuple[str, str]]) -> None:
             raise QueryError(f"A query reads the store, no files, got {text}.")
 
 
-def _put_together(tokens: Iterable[tuple[str, str]], parameters: Sequence[Any]) -> Statement:
+def _put_together(
+    tokens: Iterable[tuple[str, str]],
+    parameters: Sequence[Any],
+    write_text: Callable[[str], str] | None = None,
+) -> Statement:
     listed = [*tokens, ("space", "")]
     given = list(reversed(parameters))
     parts: list[str] = []
@@ -179,7 +206,7 @@ def _put_together(tokens: Iterable[tuple[str, str]], parameters: Sequence[Any]) 
     for (kind, token), (_, after) in pairwise(listed):
         part = token
         if kind == "text":
-            part = " " + _text(token[1:-1].replace("''", "'"))
+            part = " " + (write_text or _text)(token[1:-1].replace("''", "'"))
         elif kind == "nul":
             part = f" '{NUL}'"
         elif kind == "name":

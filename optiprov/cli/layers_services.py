@@ -1,0 +1,62 @@
+"""`optiprov layers-services`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from optiprov.cli.verbs import (
+    Progress,
+    artifacts_argument,
+    deploy_options,
+    make_hooks,
+    scenario_argument,
+    show_experiment,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command(
+    "layers-services",
+    epilog="""\b
+Examples:
+  optiprov layers-services my_scenario my_artifacts
+  optiprov layers-services my_scenario --provider local""",
+)
+@scenario_argument
+@artifacts_argument
+@deploy_options
+def command(
+    scenario: Path,
+    artifacts: Path | None,
+    provider: str | None,
+    without: tuple[str, ...],
+    store: str | None,
+    output: Path | None,
+) -> None:
+    """Deploy the hosts of the scenario in the directory SCENARIO, with its ARTIFACTS.
+
+    Makes an experiment: a directory SCENARIO/YYYYmmdd-HHMMSS, which holds layers_services-validate.yaml and
+    takes all output. The commands network, workflow, finalize and destroy work on it; they take SCENARIO,
+    whose newest experiment it then is, or its directory. Where deploying was cut off, it goes on there.
+    """
+    from optiprov.deploy import Experiment
+
+    progress = Progress()
+    experiment = Experiment.unfinished(output or scenario, hooks=make_hooks(progress))
+    if experiment is None:
+        experiment = Experiment.create(
+            scenario,
+            artifacts,
+            provider=provider,
+            store=store,
+            without=without,
+            output=output,
+            hooks=make_hooks(progress),
+        )
+    with progress.step(f"deploying {len(experiment.scenario.placements)} hosts"):
+        experiment.layers_services()
+    show_experiment(experiment)

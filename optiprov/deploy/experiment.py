@@ -1,0 +1,455 @@
+"""An experiment: a scenario deployed by hand, step by step, by commands that are processes of their own."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optiprov.capture import spool_heads
+from optiprov.deploy.deployment import Deployment
+from optiprov.deploy.experiment_state import (
+    DEPLOYED,
+    DEPLOYING,
+    DESTROYED,
+    ExperimentState,
+    find_experiment,
+    locked,
+    new_directory,
+    now,
+)
+from optiprov.deploy.journal import JOURNAL_NAME, Journal, marker_of, read_journal
+from optiprov.deploy.loading import load_scenario
+from optiprov.deploy.remains import destroy_remains
+from optiprov.deploy.scenario import LAYERS_SERVICES
+from optiprov.deploy.scenario_service import DATA_DIR, ScenarioService
+from optiprov.deploy.supervisor import Supervisor, wait_for_supervisors
+from optiprov.deploy.watchdog import end_processes
+from optiprov.errors import DeploymentError, OptiprovError, ScenarioError
+from optiprov.store.url import without_password
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from optiprov.deploy.scenario import Scenario
+
+logger = logging.getLogger(__name__)
+
+DUMP_NAME = "provenance_database.sql"
+_INVOCATION_VARIABLE = "OPTIPROV_INVOCATION"
+_SERVICES_VARIABLE = "OPTIPROV_SERVICES_OF"
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What an experiment tells to and has done by those above it.
+
+    Attributes:
+        on_play: Called with the stage when a play of it has ended.
+        dump: Writes the store at an address into a SQL file.
+    """
+
+    on_play: Callable[[str], None] = lambda _stage: None
+    dump: Callable[[str, Path], None] = lambda _store, _path: None
+
+
+class Experiment:
+    """One experiment, in a directory of its own named by the time.
+
+    Each method is what a command does: it takes hold of the directory, goes on from what the files say, and
+    lets go. It can be called again after a crash (kill -9) at any point.
+
+    Args:
+        directory: The experiment's directory.
+        state: Its state.
+        scenario: Its scenario.
+        hooks: What is told, and the writer of dumps.
+    """
+
+    def __init__(
+        self, directory: Path, state: ExperimentState, scenario: Scenario, hooks: Hooks | None = None
+    ) -> None:
+        self.directory = directory.resolve()
+        self.scenario = scenario
+        self._state = state
+        self._hooks = hooks or Hooks()
+        self._deployment: Deployment | None = None
+        self._service: ScenarioService | None = None
+        self._is_whole = False
+
+    @classmethod
+    def create(
+        cls,
+        scenario_dir: Path,
+        artifacts_dir: Path | None,
+        *,
+        provider: str | None = None,
+        store: str | None = None,
+        without: Sequence[str] = (),
+        output: Path | None = None,
+        repeat: int = 1,
+        hooks: Hooks | None = None,
+    ) -> Experiment:
+        """Make the directory of a new experiment; nothing is deployed yet.
+
+        Args:
+            scenario_dir: The scenario.
+            artifacts_dir: Its artifacts; by default as `load_scenario` finds them.
+            provider: Whose hosts all services get.
+            store: A store or a running service in place of a file of the experiment's own.
+            without: Keys of what cannot be had that are left out.
+            output: Where the directory is made; by default in the scenario's.
+            repeat: Which repetition it is.
+            hooks: What is told, and the writer of dumps.
+
+        Raises:
+            ScenarioError: The scenario cannot be used, or asks for what cannot be had.
+        """
+        scenario = load_scenario(scenario_dir, artifacts_dir, provider=provider).without(without)
+        scenario.require_deployable()
+        state = ExperimentState(
+            id=f"{scenario.job_name}-{uuid.uuid4().hex[:12]}",
+            scenario=str(scenario.directory),
+            artifacts=str(scenario.artifacts_dir),
+            provider=provider,
+            store=store,
+            without=tuple(without),
+            repeat=repeat,
+        )
+        directory = new_directory((output or scenario.directory).resolve())
+        state.write(directory)
+        return cls(directory, state, scenario, hooks)
+
+    @classmethod
+    def open(cls, place: Path, *, hooks: Hooks | None = None) -> Experiment:
+        """Open an experiment by its directory, or the newest one of a scenario.
+
+        Raises:
+            ScenarioError: There is none, or its scenario cannot be used any more.
+        """
+        directory = find_experiment(place)
+        if directory is None:
+            raise ScenarioError(
+                f"{place}: has no experiment. Deploy one first: optiprov layers-services {place}"
+            )
+        state = ExperimentState.read(directory)
+        artifacts = Path(state.artifacts) if state.artifacts else None
+        scenario = load_scenario(Path(state.scenario), artifacts, provider=state.provider)
+        return cls(directory, state, scenario.without(state.without), hooks)
+
+    @classmethod
+    def unfinished(cls, place: Path, *, hooks: Hooks | None = None) -> Experiment | None:
+        """The newest experiment of a scenario if deploying its hosts was begun and cut off, else None."""
+        directory = find_experiment(place)
+        if directory is None or ExperimentState.read(directory).status != DEPLOYING:
+            return None
+        return cls.open(directory, hooks=hooks)
+
+    @classmethod
+    def destroy_at(cls, place: Path) -> Path:
+        """Destroy an experiment, also where its scenario cannot be used any more.
+
+        Returns:
+            Its directory.
+
+        Raises:
+            ScenarioError: There is none.
+        """
+        try:
+            experiment = cls.open(place)
+        except ScenarioError as error:
+            directory = find_experiment(place)
+            if directory is None:
+                raise
+            logger.warning("the scenario cannot be used; its hosts are removed without it: %s", error)
+            destroy_remains(directory.resolve())
+            return directory
+        experiment.destroy()
+        return experiment.directory
+
+    @property
+    def addresses(self) -> dict[str, Any]:
+        """Where its provenance service is, or was; empty without one."""
+        return dict(self._service.addresses) if self._service is not None else {}
+
+    @property
+    def store(self) -> str:
+        """The store of its provenance, as it may be shown."""
+        return without_password(self._service.store) if self._service is not None else ""
+
+    def layers_services(self) -> None:
+        """Deploy the hosts and the provenance service.
+
+        Raises:
+            DeploymentError: Hosts cannot be had.
+            WorkError: The service does not start, or the specification of dataflows fails.
+        """
+        with self._working("layers-services"):
+            service = self._start_service()
+            self._deploy(service)
+            specification = self.scenario.specification
+            if service is not None and specification is not None and self._state.status == DEPLOYING:
+                service.load_specification(specification)
+            self._state.status = DEPLOYED
+
+    def prepare(self) -> None:
+        """Run the stage prepare.
+
+        Raises:
+            DeploymentError: A task failed.
+        """
+        with self._working("workflow prepare"):
+            self._attached().prepare()
+
+    def launch(self, app_conf: str | None = None, *, duration_s: float = 0) -> None:
+        """Run the stage launch until it has ended; what it leaves in the background goes on.
+
+        Args:
+            app_conf: A set of workflow_env.yaml, in whose folder the output goes.
+            duration_s: How long an application without an end of its own runs.
+
+        Raises:
+            DeploymentError: A task failed, or the walltime has passed.
+            ScenarioError: There is no such set.
+        """
+        with self._working("workflow launch", app_conf):
+            deployment = self._attached()
+            deployment.use_app_conf(app_conf)
+            try:
+                deployment.launch(duration_s=duration_s, timeout_s=self.scenario.walltime_s)
+            except KeyboardInterrupt:
+                deployment.stop()
+                raise
+
+    def workflow_finalize(self, app_conf: str | None = None) -> None:
+        """Run the stage finalize alone; nothing is ended.
+
+        Raises:
+            DeploymentError: A task failed.
+            ScenarioError: There is no such set.
+        """
+        with self._working("workflow finalize", app_conf):
+            deployment = self._attached()
+            deployment.use_app_conf(app_conf)
+            deployment.run_finalize()
+
+    def finalize(self, app_conf: str | None = None, *, is_last: bool = True) -> None:
+        """Run the stage finalize, end all processes, and back the provenance up.
+
+        All of it is done, whichever part fails. The hosts stay until `destroy`.
+
+        Args:
+            app_conf: A set of workflow_env.yaml, in whose folder the output goes.
+            is_last: Whether the provenance service ends too.
+
+        Raises:
+            DeploymentError: A task failed.
+            ScenarioError: There is no such set.
+        """
+        with self._working("finalize", app_conf), ExitStack() as last_to_first:
+            deployment = self._attached()
+            deployment.use_app_conf(app_conf)
+            if is_last:
+                last_to_first.callback(self._stop_service)
+            last_to_first.callback(self._back_up, deployment)
+            deployment.finish()
+
+    def finalize_after_failure(self, app_conf: str | None = None) -> None:
+        """Finalize after a step that failed: the first failure is the one to look at, others are logged."""
+        try:
+            self.finalize(app_conf)
+        except OptiprovError as error:
+            logger.warning("finalizing after the failure: %s", error)
+
+    def destroy_after_failure(self) -> None:
+        """Destroy after a step that failed, as `finalize_after_failure` finalizes."""
+        try:
+            self.destroy()
+        except OptiprovError as error:
+            logger.warning("destroying after the failure: %s", error)
+
+    def destroy(self) -> None:
+        """End all that runs and remove the hosts; what was fetched, logs and provenance stay."""
+        if self._state.status == DESTROYED:
+            return
+        with self._working("destroy"), ExitStack() as last_to_first:
+            service = self._make_service()
+            if service is not None:
+                last_to_first.callback(service.stop)
+            if (self.directory / JOURNAL_NAME).exists():
+                deployment = self._deployment or self._deploy(service)
+                last_to_first.callback(deployment.destroy)
+                deployment.end()
+                if service is not None and any(map(spool_heads, deployment.spool_dirs())):
+                    service.ensure()
+                    service.settle(deployment.spool_dirs())
+            self._state.status = DESTROYED
+
+    @contextmanager
+    def whole(self, command: str) -> Iterator[None]:
+        """Do several steps in one process, which all that it started ends with, should it be killed."""
+        with locked(self.directory, command), ExitStack() as stack:
+            self._is_whole = True
+            if self._asks_for_service():
+                supervisor = Supervisor(f"{_SERVICES_VARIABLE}={self._state.id}")
+                stack.callback(supervisor.close)
+            stack.callback(self._detach)
+            yield
+
+    @contextmanager
+    def _working(self, command: str, app_conf: str | None = None) -> Iterator[None]:
+        """Do one step, noted in the state before and after; alone in the directory."""
+        with ExitStack() as stack:
+            if not self._is_whole:
+                stack.enter_context(locked(self.directory, command))
+                self._state = ExperimentState.read(self.directory)
+                stack.callback(self._detach)
+            self._refuse_if_destroyed()
+            self._end_interrupted()
+            noted = {"command": command, "app_conf": app_conf, "started_at": now()}
+            noted |= {"invocation": uuid.uuid4().hex, "ended_at": None, "outcome": None}
+            self._state.invocations.append(noted)
+            self._state.write(self.directory)
+            outcome = "failed"
+            try:
+                yield
+                outcome = "done"
+            except KeyboardInterrupt:
+                outcome = "interrupted"
+                raise
+            finally:
+                noted |= {"ended_at": now(), "outcome": outcome}
+                self._state.write(self.directory)
+
+    def _refuse_if_destroyed(self) -> None:
+        if self._state.status == DESTROYED:
+            raise ScenarioError(
+                f"{self.directory}: this experiment was destroyed. Deploy another one: "
+                f"optiprov layers-services {self._state.scenario}"
+            )
+
+    def _end_interrupted(self) -> None:
+        """End what a command that was killed left running, as its supervisor is about to do."""
+        for noted in self._state.invocations:
+            if noted["ended_at"] is None:
+                end_processes((f"{_INVOCATION_VARIABLE}={noted['invocation']}",), set())
+                noted |= {"ended_at": now(), "outcome": "killed"}
+        # A whole one is supervised by its deployment: what is started now would be ended with it.
+        if not self._is_whole:
+            wait_for_supervisors((marker_of(self._state.id), f"{_SERVICES_VARIABLE}={self._state.id}"))
+
+    def _deploy(self, service: ScenarioService | None) -> Deployment:
+        """Have the hosts: those that are there already, and what is missing of them."""
+        deployment = Deployment(
+            self.scenario,
+            self.directory,
+            client_environment=service.client_environment() if service else {},
+            provenance=service.description() if service else {},
+            variables={"current_repeat": self._state.repeat},
+            deployment_id=self._state.id,
+            is_detached=True,
+            supervised=None if self._is_whole else self._invocation(),
+            on_play=self._hooks.on_play,
+        )
+        self._deployment = deployment
+        if deployment.is_journalled:
+            deployment.attach()
+        else:
+            deployment.deploy()
+        return deployment
+
+    def _attached(self) -> Deployment:
+        if self._state.status == DEPLOYING:
+            raise DeploymentError(
+                f"{self.directory}: its hosts are not all deployed. Run optiprov layers-services "
+                f"{self.directory} to go on, or optiprov destroy {self.directory}."
+            )
+        self._refuse_if_changed()
+        return self._deployment or self._deploy(self._start_service())
+
+    def _refuse_if_changed(self) -> None:
+        """Refuse hosts that are others than those that were deployed: layers_services.yaml was edited."""
+        journalled = read_journal(self.directory / JOURNAL_NAME)
+        deployed = set(journalled.hosts) if journalled is not None else set()
+        asked = {placement.id for placement in self.scenario.placements}
+        if asked != deployed:
+            added, removed = sorted(asked - deployed), sorted(deployed - asked)
+            changes = f"added: {', '.join(added) or 'none'}; removed: {', '.join(removed) or 'none'}"
+            raise ScenarioError(
+                f"{self.scenario.directory / LAYERS_SERVICES}:1: has changed since the hosts of "
+                f"{self.directory} were deployed ({changes}). Undo the change, or destroy the experiment and "
+                "deploy another one."
+            )
+
+    def _invocation(self) -> str:
+        return f"{_INVOCATION_VARIABLE}={self._state.invocations[-1]['invocation']}"
+
+    def _asks_for_service(self) -> bool:
+        return self.scenario.layers_services.provenance is not None or self.scenario.is_monitored
+
+    def _start_service(self) -> ScenarioService | None:
+        service = self._make_service()
+        if service is not None:
+            service.ensure()
+        return service
+
+    def _make_service(self) -> ScenarioService | None:
+        if not self._asks_for_service():
+            return None
+        if self._service is None:
+            self.directory.joinpath(DATA_DIR).mkdir(exist_ok=True)
+            self._service = ScenarioService(
+                self._state.id,
+                self.directory,
+                self.scenario.provenance_service,
+                Journal(self.directory / DATA_DIR / JOURNAL_NAME),
+                store=self._state.store,
+                environment={_SERVICES_VARIABLE: self._state.id} if self._is_whole else {},
+            )
+        return self._service
+
+    def _back_up(self, deployment: Deployment) -> None:
+        """Have what was emitted stored, and write the dump."""
+        if self._service is None:
+            return
+        self._service.settle(deployment.spool_dirs())
+        self._service.close_runs()
+        self._hooks.dump(self._service.addresses["http"], deployment.output_dir / DATA_DIR / DUMP_NAME)
+
+    def _stop_service(self) -> None:
+        if self._service is not None:
+            self._service.stop()
+
+    def _detach(self) -> None:
+        deployment, self._deployment = self._deployment, None
+        if deployment is not None:
+            with suppress(OptiprovError):
+                deployment.detach()
+        self._is_whole = False
+
+
+def check_deployable(
+    scenario_dirs: Sequence[Path],
+    artifacts_dir: Path | None,
+    *,
+    provider: str | None = None,
+    without: Sequence[str] = (),
+    app_confs: Sequence[str] = (),
+) -> None:
+    """Check scenarios, all before the first of them is deployed.
+
+    Raises:
+        ScenarioError: Some cannot be deployed; the message has all problems of all of them.
+    """
+    problems = []
+    for directory in scenario_dirs:
+        try:
+            scenario = load_scenario(directory, artifacts_dir, provider=provider, app_confs=app_confs)
+            scenario.without(without).require_deployable()
+        except ScenarioError as error:
+            problems.append(str(error))
+    if problems:
+        raise ScenarioError("\n".join(problems))

@@ -1,0 +1,140 @@
+"""The state of an experiment, in plain files of its directory, and who works on it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TextIO
+
+from optiprov.errors import DeploymentError, ScenarioError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+STATE_NAME = "experiment.json"
+LOCK_NAME = "experiment.lock"
+NAME_FORMAT = "%Y%m%d-%H%M%S"
+
+DEPLOYING, DEPLOYED, DESTROYED = "deploying", "deployed", "destroyed"
+
+
+@dataclass
+class ExperimentState:
+    """What the commands that work on an experiment, each a process of its own, know of it.
+
+    Attributes:
+        id: What names its deployment.
+        scenario: The scenario's directory.
+        artifacts: The artifacts' directory, None for that of the scenario.
+        provider: Whose hosts all services get, None for those of the testbeds.
+        store: The store or service in place of a file of the experiment's own.
+        without: Keys that are left out.
+        repeat: Which repetition it is, from 1.
+        status: `deploying`, `deployed` or `destroyed`.
+        invocations: The commands that worked on it, in order: what, when, and how they ended.
+    """
+
+    id: str
+    scenario: str
+    artifacts: str | None
+    provider: str | None = None
+    store: str | None = None
+    without: Sequence[str] = ()
+    repeat: int = 1
+    status: str = DEPLOYING
+    invocations: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, directory: Path) -> ExperimentState:
+        """Read the state.
+
+        Raises:
+            ScenarioError: The directory holds no experiment.
+        """
+        path = directory / STATE_NAME
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ScenarioError(f"{path}: holds no experiment: {error}. Deploy it anew.") from error
+
+    def write(self, directory: Path) -> None:
+        """Write the state; whoever reads it sees this one or the one before, whole."""
+        path = directory / STATE_NAME
+        unfinished = path.with_name(f".{path.name}.part")
+        # A store's URL may have a password in it.
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(self), file, indent=1)
+        unfinished.replace(path)
+
+
+def new_directory(parent: Path) -> Path:
+    """Make a directory named by the time (E2Clab's YYYYmmdd-HHMMSS); `-2` and so on where it is taken.
+
+    Raises:
+        ScenarioError: It cannot be made.
+    """
+    name = datetime.now().astimezone().strftime(NAME_FORMAT)
+    for number in range(1, 10_000):
+        directory = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise ScenarioError(
+                f"{directory}: cannot be made: {error.strerror}. Give another place with --output."
+            ) from error
+        return directory
+    raise ScenarioError(
+        f"{parent}: has too many experiments of one second. Give another place with --output."
+    )
+
+
+def find_experiment(place: Path) -> Path | None:
+    """The experiment that a directory is, or the newest one below it; None where there is none."""
+    if (place / STATE_NAME).exists():
+        return place
+    below = [path.parent for path in place.glob(f"*/{STATE_NAME}")]
+    return max(below, key=_by_time, default=None)
+
+
+def _by_time(directory: Path) -> tuple[str, int]:
+    name, _, number = directory.name.partition("-")[2].partition("-")
+    return f"{directory.name.partition('-')[0]}-{name}", int(number) if number.isdigit() else 1
+
+
+@contextmanager
+def locked(directory: Path, command: str) -> Iterator[None]:
+    """Work on an experiment, one process at a time; the kernel lets go of it if that dies.
+
+    Raises:
+        DeploymentError: Another process works on it; the message says which.
+    """
+    with (directory / LOCK_NAME).open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DeploymentError(
+                f"{directory} is in use by {_holder(file)}. Wait until that has ended, or stop it."
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"`optiprov {command}` (process {os.getpid()}, since {now()})")
+        file.flush()
+        yield
+
+
+def now() -> str:
+    """The present time, UTC, as the files have it."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _holder(file: TextIO) -> str:
+    file.seek(0)
+    return file.read() or "another process"

@@ -1,0 +1,56 @@
+"""The hosts of a deployment: asked for from the providers of a scenario's testbeds, and given back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optiprov.deploy.providers import PROVIDERS
+from optiprov.errors import DeploymentError
+
+if TYPE_CHECKING:
+    from optiprov.deploy.providers.base import Host, HostRequest, Provider
+    from optiprov.deploy.scenario import Scenario
+
+
+class Infrastructure:
+    """The hosts of one deployment. Used by one thread at a time.
+
+    Args:
+        scenario: What asks for them; its testbeds have providers (`refuse_unavailable`).
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._providers: list[Provider] = []
+
+    def deploy(self, request: HostRequest) -> list[Host]:
+        """Make the hosts, in the order of the scenario; those that the request tells of are there already.
+
+        Raises:
+            DeploymentError: They cannot be had.
+        """
+        placements = self._scenario.placements
+        by_id: dict[str, Host] = {}
+        for testbed in dict.fromkeys(placement.testbed for placement in placements):
+            provider = PROVIDERS[testbed]()
+            self._providers.append(provider)
+            of_testbed = [placement for placement in placements if placement.testbed == testbed]
+            try:
+                hosts = provider.deploy(of_testbed, request)
+            except OSError as error:  # such as a full disk, or no more processes
+                raise DeploymentError(
+                    f"hosts of {testbed} cannot be made in {request.directory}: {error}. Make room or deploy "
+                    "fewer hosts."
+                ) from error
+            by_id.update((host.id, host) for host in hosts)
+        return [by_id[placement.id] for placement in placements]
+
+    def detach(self) -> None:
+        """Let go of the hosts, which stay."""
+        for provider in self._providers:
+            provider.detach()
+
+    def destroy(self) -> None:
+        """Remove the hosts."""
+        for provider in self._providers:
+            provider.destroy()

@@ -1,0 +1,203 @@
+"""Reads and checks the files of a scenario, and tells all their problems at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from optiprov.deploy.artifacts import check_artifacts, check_named_files
+from optiprov.deploy.availability import obstacles
+from optiprov.deploy.checks import (
+    check_firewall_rules,
+    check_local_share,
+    check_metadata,
+    check_names,
+    check_prefixes,
+    check_profiles,
+)
+from optiprov.deploy.models import TESTBEDS, LayersServices, Network, NetworkFile, ProvidersFile
+from optiprov.deploy.models import WORKFLOW_ENV as WORKFLOW_ENV_SETS
+from optiprov.deploy.patterns import KnownHosts, known_hosts
+from optiprov.deploy.placement import place
+from optiprov.deploy.plays import ansible_obstacles
+from optiprov.deploy.problems import Problem, Problems, suggestion
+from optiprov.deploy.scenario import LAYERS_SERVICES, NETWORK, PROVIDERS, WORKFLOW, WORKFLOW_ENV, Scenario
+from optiprov.deploy.surroundings import Surroundings
+from optiprov.deploy.template_check import check_environments, check_plays
+from optiprov.deploy.validation import elements, mapping, validate, validate_kind
+from optiprov.deploy.variables import no_app_conf
+from optiprov.deploy.workflow import Play, read_workflow
+from optiprov.deploy.yaml_source import YamlSource, read_yaml
+from optiprov.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def load_scenario(
+    scenario_dir: Path,
+    artifacts_dir: Path | None = None,
+    *,
+    provider: str | None = None,
+    app_confs: Sequence[str] = (),
+) -> Scenario:
+    """Read and check a scenario.
+
+    Args:
+        scenario_dir: The directory with layers_services.yaml and workflow.yaml, and optionally
+            network.yaml, workflow_env.yaml and providers.yaml.
+        artifacts_dir: Where tasks find the files that they copy; by default `artifacts` in the
+            scenario's directory if there is one, else the scenario's directory.
+        provider: Whose hosts all services get, whatever testbeds they name; by default what
+            providers.yaml says, or the testbeds' own.
+        app_confs: The sets of workflow_env.yaml with which it will run.
+
+    Raises:
+        ScenarioError: The scenario cannot be used; the message tells every problem, one a line.
+    """
+    checked = check_scenario(scenario_dir, artifacts_dir, provider=provider, app_confs=app_confs)
+    if checked.scenario is None:
+        raise ScenarioError("\n".join(str(problem) for problem in checked.problems))
+    return checked.scenario
+
+
+class Checked(NamedTuple):
+    """What checking a scenario gives: the scenario, or what is wrong with it.
+
+    Attributes:
+        scenario: The scenario; None if there are problems.
+        problems: Everything that is wrong, in the order of files and lines.
+    """
+
+    scenario: Scenario | None
+    problems: tuple[Problem, ...]
+
+
+def check_scenario(
+    scenario_dir: Path,
+    artifacts_dir: Path | None = None,
+    *,
+    provider: str | None = None,
+    app_confs: Sequence[str] = (),
+) -> Checked:
+    """Read and check a scenario as `load_scenario` does, and give its problems one by one.
+
+    Raises:
+        ScenarioError: A directory does not exist, or there is no such provider.
+    """
+    directory = Path(scenario_dir)
+    if artifacts_dir is None:
+        artifacts_dir = directory / "artifacts"
+        artifacts_dir = artifacts_dir if artifacts_dir.is_dir() else directory
+    for what, path in (("scenario", directory), ("artifacts", Path(artifacts_dir))):
+        if not path.is_dir():
+            raise ScenarioError(f"{path}: is not a directory. Give the directory of the {what}.")
+    if provider is not None and provider not in ProvidersFile.known_keys():
+        there = list(ProvidersFile.known_keys())
+        raise ScenarioError(
+            f"provider: got {provider!r}. {suggestion(provider, there)}Allowed: {', '.join(there)}."
+        )
+    return _Loader(directory, Path(artifacts_dir), provider, tuple(app_confs)).check()
+
+
+class _Loader:
+    """Reads the files of one scenario, gathering problems."""
+
+    def __init__(
+        self, directory: Path, artifacts_dir: Path, provider: str | None, app_confs: tuple[str, ...]
+    ) -> None:
+        self._directory = directory
+        self._artifacts_dir = artifacts_dir
+        self._provider = provider
+        self._chosen = app_confs
+        self._problems = Problems()
+
+    def check(self) -> Checked:
+        providers = self._providers()
+        source, content = self._layers_services()
+        known = KnownHosts(()) if source is None else known_hosts(source, content)
+        app_confs, sets = self._app_confs()
+        is_chosen = bool(self._chosen) and len(sets) == len(self._chosen)
+        around = Surroundings(self._directory, self._artifacts_dir, known, sets, is_chosen)
+        if source is not None:
+            check_named_files(source, around, self._problems)
+            check_environments(source, around, self._problems)
+            check_firewall_rules(source, known, self._problems)
+        plays = self._workflow(around)
+        networks = self._networks(known)
+        problems = self._problems.in_order()
+        if problems or source is None or content is None:
+            return Checked(None, problems)
+        placements = place(content, providers.provider)
+        scenario = Scenario(
+            directory=self._directory.resolve(),
+            artifacts_dir=self._artifacts_dir.resolve(),
+            layers_services=content,
+            placements=placements,
+            plays=plays,
+            networks=networks,
+            app_confs=app_confs,
+            obstacles=(*obstacles(source, content, placements), *ansible_obstacles(plays)),
+        )
+        return Checked(scenario, ())
+
+    def _read(self, name: str, *, required: bool) -> YamlSource | None:
+        path = self._directory / name
+        if not path.exists():
+            if required:
+                found = suggestion(name, (other.name for other in self._directory.iterdir()))
+                self._problems.add(path, 1, "", f"is missing. {found}Every scenario has a {name}.")
+            return None
+        return read_yaml(path, self._problems)
+
+    def _layers_services(self) -> tuple[YamlSource | None, LayersServices | None]:
+        source = self._read(LAYERS_SERVICES, required=True)
+        if source is None:
+            return None, None
+        content = validate(source, LayersServices, self._problems, value=source.value)
+        check_names(source, self._problems)
+        check_metadata(source, self._problems)
+        check_profiles(source, self._problems)
+        check_local_share(source, self._directory, self._problems)
+        return source, content
+
+    def _providers(self) -> ProvidersFile:
+        if self._provider is not None:
+            return ProvidersFile(**{self._provider: TESTBEDS})
+        source = self._read(PROVIDERS, required=False)
+        if source is None or source.value is None:
+            return ProvidersFile()
+        return validate(source, ProvidersFile, self._problems, value=source.value) or ProvidersFile()
+
+    def _workflow(self, around: Surroundings) -> tuple[Play, ...]:
+        source = self._read(WORKFLOW, required=True)
+        if source is None:
+            return ()
+        plays = read_workflow(source, around.known, self._problems)
+        check_prefixes(source, self._problems)
+        check_artifacts(source, around, self._problems)
+        check_plays(source, around, self._problems)
+        return plays
+
+    def _networks(self, known: KnownHosts) -> tuple[Network, ...]:
+        source = self._read(NETWORK, required=False)
+        if source is None or source.value is None:
+            return ()
+        for index, rule in elements(source.value, "networks"):
+            for key in ("src", "dst"):
+                known.check(source, ("networks", index, key), rule.get(key), self._problems)
+        content = validate(source, NetworkFile, self._problems, value=source.value)
+        return tuple(content.networks or ()) if content else ()
+
+    def _app_confs(self) -> tuple[Mapping[str, Mapping[str, Any]], list[dict[Any, Any]]]:
+        """The sets of variables, and those with which the scenario runs, as they stand in the file."""
+        source = self._read(WORKFLOW_ENV, required=False)
+        raw = source.value if source is not None and isinstance(source.value, dict) else {}
+        there = {str(name): values for name, values in raw.items()}
+        for name in self._chosen:
+            if name not in there:
+                message = no_app_conf(name, there)
+                self._problems.add(self._directory / WORKFLOW_ENV, 1, "", message)
+        app_confs = validate_kind(source, WORKFLOW_ENV_SETS, self._problems) if source else {}
+        chosen = [name for name in self._chosen if name in there]
+        return app_confs or {}, [mapping(there, name) for name in chosen or there]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
+from optiprov.errors import QueryError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -107,6 +109,20 @@ class Backend(ABC):
         """Return the rows of a query as tuples; for small results."""
         table = self.fetch(sql, parameters)
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def check_encodable(sql: str, parameters: Sequence[Any]) -> None:
+    """See to it that a query and its texts can be encoded: engines fail on others in ways of their own.
+
+    Raises:
+        QueryError: one of them has a lone surrogate.
+    """
+    for text in (sql, *parameters):
+        try:
+            if isinstance(text, str):
+                text.encode()
+        except UnicodeEncodeError as error:
+            raise QueryError(f"the text {text[:80]!r} has a character that UTF-8 lacks: {error}") from error
 
 
 def quote_name(name: str) -> str:

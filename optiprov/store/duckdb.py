@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from optiprov.errors import QueryError, StoreError
-from optiprov.store.backend import Backend, Kind, quote_name
+from optiprov.store.backend import Backend, Kind, check_encodable, quote_name
 from optiprov.store.opening import check_file, not_opened
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class DuckDBBackend(Backend):
 
     def fetch(self, sql: str, parameters: Sequence[Any] = (), *, timeout_s: float | None = None) -> pa.Table:
         """Run one query in a read-only transaction of its own."""
+        check_encodable(sql, parameters)
         statement = _single_query(sql)
         cursor = self._cursor()
         timer = threading.Timer(timeout_s, cursor.interrupt) if timeout_s is not None else None

@@ -64,6 +64,8 @@ def _as_specified(kind: str | None, value: Any) -> Any:
 
 
 def _number(text: str) -> Any:
+    if "_" in text:  # Python reads 2026_01 as a number
+        return text
     for read in (int, float):
         try:
             return read(text)

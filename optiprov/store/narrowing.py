@@ -14,6 +14,7 @@ from optiprov.store.attributes import DatasetAttribute, ItemSource
 from optiprov.store.schema import VIEWS
 
 _BEGIN, _END = "narrowed_begin", "narrowed_end"
+_MOST_ALTERNATIVES = 16  # of thousands, an engine plans for minutes what it finds in a second
 _NEVER_TRUE_OF_NULL = {"$gt", "$gte", "$lt", "$lte", "$like", "$in"}
 
 Compare = Callable[[str, str, str, Any, list[Any]], str]
@@ -71,6 +72,8 @@ class Narrowing:
             inner = [self.candidates(part) for part in condition]
             return _combined("INTERSECT", [one for one in inner if one is not None])
         if name == "$or":
+            if len(condition) > _MOST_ALTERNATIVES:
+                return None
             inner = [self.candidates(part) for part in condition]
             known = [one for one in inner if one is not None]
             return _combined("UNION", known) if len(known) == len(inner) else None

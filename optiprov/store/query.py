@@ -31,6 +31,7 @@ Filter = Mapping[str, Any]
 
 _OPERATORS = (*OPERATORS, "$exists", "$not")
 AGGREGATES = {"min": "min", "max": "max", "avg": "avg", "sum": "sum", "count": "count", "std": "stddev_samp"}
+_INT64 = 2**63
 _OF_NUMBERS = ("avg", "sum", "std")
 _DIRECTIONS = {"ascending": "ASC", "descending": "DESC"}
 _SAID_AT_BEGIN = {"dataflow", "trial_id", "study", "campaign", "agent", "host", "pid", "started_at"}
@@ -437,6 +438,6 @@ def _pairs(listed: Any, what: str, form: str) -> list[tuple[str, str]]:
 
 
 def _limit(limit: int) -> int:
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit < _INT64:
         raise QueryError(f"a limit is a whole number from 0 on, got {limit!r}")
     return limit

@@ -60,6 +60,7 @@ FORBIDDEN = [
     "SELECT * FROM parameters",
     "SELECT * FROM nowhere",
     "SELEC 1",
+    "SELECT '\ud800'",
     "",
     "-- nothing",
 ]

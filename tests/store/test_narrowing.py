@@ -202,6 +202,17 @@ def test_narrowed_query_reads_few_rows(store):
     assert store.ask.query(["task_id"], {"used.x": {"$gt": 1}})["task_id"].tolist() == ["t2"]
 
 
+def test_many_alternatives_are_not_looked_for_one_by_one(store):
+    """An engine would plan for longer than it takes to look at every row; the answer is the same."""
+    store.commit(run(), *(end(f"t{n}", item("out", x=n)) for n in range(20)))
+    for count in (3, 500):
+        where = {"$or": [{"generated.x": n + 10} for n in range(count)]}
+        assert len(store.ask.query(["task_id"], where)) == min(count, 10)
+        assert ("UNION" in store.ask.compile(["task_id"], where).sql.partition("narrowed_begin")[0]) == (
+            count == 3
+        )
+
+
 def test_reference_to_an_item_is_followed(store):
     """A task that uses what another has generated is found by its values, as is that other."""
     model = item("model", loss=0.25)

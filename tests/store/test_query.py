@@ -297,6 +297,7 @@ def test_attribute_of_two_datasets_is_told_apart_by_the_dataset(store):
         ({"aggregation": [("max", "used.x")], "sort": [("used.opt", "ascending")]}, r"sort by max\(used.x\)"),
         ({"limit": -1}, "a limit is a whole number from 0 on, got -1"),
         ({"limit": "3"}, "a limit is a whole number"),
+        ({"limit": 2**63}, "a limit is a whole number"),
     ],
 )
 def test_wrong_question_says_what_there_is(filled, arguments, message):

@@ -196,6 +196,17 @@ def test_rows_that_came_first_are_relaid_some_at_a_time(store, monkeypatch):
     ] == sorted(told)
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("7", 7), (" -0.5 ", -0.5), ("1e3", 1000.0), ("2026_01", None), ("", None), ("0x1f", None)],
+)
+def test_numbers_come_as_text(store, text, number):
+    """As DfAnalyzer's clients send them; what people would not call a number is rejected."""
+    store.commit(spec(datasets={"in": {"n": "NUMERIC"}}), begin("1", item("in", n=text)))
+    assert store.rows('SELECT n FROM "in"') == [(number,)]
+    assert len(reasons(store)) == (number is None)
+
+
 def test_two_dataflows_have_a_dataset_of_one_name_with_attributes_of_their_own(store):
     """A list goes to the attributes of its own dataflow."""
     store.commit(spec("f", datasets={"in": {"a": "NUMERIC"}}), spec("g", datasets={"in": {"b": "TEXT"}}))

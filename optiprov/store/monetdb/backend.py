@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from optiprov.errors import NoStoreError, StoreError
-from optiprov.store.backend import Backend, Kind, quote_name
+from optiprov.store.backend import Backend, Kind, check_encodable, quote_name
 from optiprov.store.monetdb.dialect import literal, translate, translate_query
 from optiprov.store.monetdb.load import NULL, copy_text, part_infinite, parts
 from optiprov.store.monetdb.owner import Ownership, prepare
@@ -107,6 +107,7 @@ class MonetDBBackend(Backend):
 
     def fetch(self, sql: str, parameters: Sequence[Any] = (), *, timeout_s: float | None = None) -> pa.Table:
         """Run one query in a session of the pool, and roll back what it may have done."""
+        check_encodable(sql, parameters)
         return self._readers.ask(translate_query(sql, parameters), timeout_s)
 
     def interrupt(self) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 ROOT = Path(__file__).parents[1]
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 60
 
 
 class RunningService:

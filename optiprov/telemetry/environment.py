@@ -27,7 +27,7 @@ _revision = lru_cache(maxsize=1)(read_revision)  # forked children inherit what 
 
 
 def read_environment() -> Environment:
-    """Return the environment of this process. It takes some 10 ms, and up to a second where git is slow."""
+    """Return the environment of this process. It takes some 10 ms, in a large repository up to a second."""
     system = os.uname()
     place = _code_directory()
     code = _revision(place) if place else None

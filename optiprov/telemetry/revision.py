@@ -6,7 +6,8 @@ import os
 import re
 from typing import NamedTuple, Optional, Tuple
 
-_GIT_TIMEOUT_S = 1.0
+from optiprov.telemetry.working_tree import is_modified
+
 _COMMIT = re.compile(r"[0-9a-f]{40,64}\Z")
 
 
@@ -16,7 +17,7 @@ class Revision(NamedTuple):
     Attributes:
         repository: the directory that holds the repository.
         commit: its commit, or None before the first.
-        is_modified: whether a tracked file differs from the commit; None where git cannot tell in time.
+        is_modified: whether a tracked file differs from the commit; None where that cannot be told.
     """
 
     repository: str
@@ -27,15 +28,15 @@ class Revision(NamedTuple):
 def read_revision(directory: str) -> Optional[Revision]:
     """Return the revision of the code in a directory, or None where it is in no repository.
 
-    The commit is read from the repository's files; whether it is modified only `git status` can tell, which
-    gets a second.
+    All of it is read from the repository's files: no process is started.
     """
     found = _repository(directory)
     if found is None:
         return None
     root, git_directory = found
-    commit, is_modified = _ask_git(root)
-    return Revision(root, commit or _commit(git_directory), is_modified)
+    commit = _commit(git_directory)
+    objects = os.path.join(_shared(git_directory), "objects")
+    return Revision(root, commit, is_modified(root, git_directory, objects, commit))
 
 
 def _repository(directory: str) -> Optional[Tuple[str, str]]:
@@ -61,7 +62,7 @@ def _commit(git_directory: str) -> Optional[str]:
     if not head.startswith("ref:"):
         return head if _COMMIT.match(head) else None
     name = head[len("ref:") :].strip()
-    shared = os.path.join(git_directory, _text(os.path.join(git_directory, "commondir")) or ".")
+    shared = _shared(git_directory)
     for place in (git_directory, shared):
         commit = _text(os.path.join(place, name))
         if _COMMIT.match(commit):
@@ -73,36 +74,14 @@ def _commit(git_directory: str) -> Optional[str]:
     return None
 
 
+def _shared(git_directory: str) -> str:
+    """Return the directory of what all working trees of a repository share."""
+    return os.path.join(git_directory, _text(os.path.join(git_directory, "commondir")) or ".")
+
+
 def _text(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read().strip()
     except OSError:
         return ""
-
-
-def _ask_git(root: str) -> Tuple[Optional[str], Optional[bool]]:
-    """Return the commit and whether tracked files differ; None each where git is absent or slow."""
-    import subprocess
-
-    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", root]
-    command += ["status", "--porcelain=v2", "--branch", "--untracked-files=no"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_GIT_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None, None
-    lines = done.stdout.decode("utf-8", "replace").splitlines()
-    commits = [line.split()[-1] for line in lines if line.startswith("# branch.oid ")]
-    if not commits:
-        return None, None  # where the application ignores SIGCHLD, a git that failed looks as if it had not
-    commit = commits[0] if _COMMIT.match(commits[0]) else None
-    return commit, any(not line.startswith("#") for line in lines)

@@ -139,7 +139,8 @@ def newer_idioms(tree):
     """Yield what Python 3.8 parses but does not run."""
     annotations = set(map(id, annotations_of(tree)))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in NEWER:
+        is_of_os = isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "os"
+        if isinstance(node, ast.Attribute) and node.attr in NEWER and not is_of_os:  # os.readlink is old
             yield node.lineno, NEWER[node.attr]
         if isinstance(node, ast.Call) and any(keyword.arg == "strict" for keyword in node.keywords):
             yield node.lineno, "zip(strict=) is of 3.10"

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from tests.monetdb import engine
@@ -24,6 +25,7 @@ from tests.monetdb import engine
 USER = PASSWORD = "monetdb"  # what every new database of MonetDB has
 _READY_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 20
+_START_TIMES = 3
 _CLOSE_TIMEOUT_S = 5
 _STOPS = {signal.SIGTERM, signal.SIGINT}
 
@@ -73,7 +75,9 @@ def serve(directory, port, ready):
     listener = _MapiServer(str(port).encode(), None)
     options = _Options(mapi_server=ctypes.pointer(listener))
     if status := embedded.monetdbe_open(ctypes.byref(database), bytes(directory), ctypes.byref(options)):
-        sys.exit(f"monetdbe_open: {status}")
+        embedded.monetdbe_error.restype = ctypes.c_char_p
+        why = embedded.monetdbe_error(database) if database else None
+        sys.exit(f"monetdbe_open: {status} {(why or b'').decode(errors='replace')}")
     call("msab_registerStarted")
     call("msab_marchScenario", b"sql")
     ready()
@@ -111,7 +115,19 @@ class MonetDBServer:
         return f"monetdb://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{self.directory.name}"
 
     def start(self):
-        """Start it, also again after it has been stopped or killed, on the same port."""
+        """Start it, also again after it has been stopped or killed, on the same port.
+
+        That port may be another's for a moment: connections get theirs from the same range.
+        """
+        for attempt in range(_START_TIMES):
+            time.sleep(attempt)
+            log = self._try_start()
+            if log is None:
+                return
+        raise RuntimeError(f"MonetDB does not start: {log[-2000:]}")
+
+    def _try_start(self):
+        """Start it; return its log where it does not come up, None where it does."""
         command = [
             sys.executable,
             "-m",
@@ -135,9 +151,10 @@ class MonetDBServer:
         timer.start()
         line = self.process.stdout.readline()
         timer.cancel()
-        if not line.startswith("monetdb:"):
-            self.kill()
-            raise RuntimeError(f"MonetDB does not start: {log.read_text(errors='replace')[-2000:]}")
+        if line.startswith("monetdb:"):
+            return None
+        self.kill()
+        return log.read_text(errors="replace")
 
     def stop(self):
         """Stop it in good order."""

@@ -39,14 +39,14 @@ class Monitor:
         self._groups = ProcessGroups(hosts, marker)
 
     def run(self, interval_s: float, stopped: threading.Event) -> None:
-        """Sample at each interval until `stopped` is set, and once then."""
+        """Sample at each interval until `stopped` is set, and once then; say `ready` after the first."""
         self._run.begin()
         for task in self._tasks:
             task.begin()
-        while True:
+        self._sample()
+        print("ready", flush=True)
+        while not stopped.wait(interval_s):
             self._sample()
-            if stopped.wait(interval_s):
-                break
         self._sample()
         for task in self._tasks:
             task.end()

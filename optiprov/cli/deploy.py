@@ -107,16 +107,16 @@ def command(
             )
             if number == 1:
                 show_networks(experiment.scenario)
-            try:
-                with experiment.whole("deploy"):
+            with experiment.whole("deploy"):
+                try:
                     _run(experiment, app_confs or (None,), duration_s, progress, is_paused=is_paused)
-            except BaseException:
-                if is_destroyed or is_destroyed_on_failure:
-                    experiment.destroy_after_failure()
-                show_results(experiment, *app_confs)
-                raise
-            if is_destroyed:
-                experiment.destroy()
+                except BaseException:
+                    if is_destroyed or is_destroyed_on_failure:
+                        experiment.destroy_after_failure()
+                    show_results(experiment, *app_confs)
+                    raise
+                if is_destroyed:
+                    experiment.destroy()
             show_results(experiment, *app_confs)
 
 

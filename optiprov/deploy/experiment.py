@@ -166,8 +166,9 @@ class Experiment:
         with self._working("layers-services"):
             service = self._start_service()
             self._deploy(service)
-            if service is not None and self._state.status == DEPLOYING:
-                self._load_specification(service)
+            specification = self.scenario.specification
+            if service is not None and specification is not None and self._state.status == DEPLOYING:
+                service.load_specification(specification)
             self._state.status = DEPLOYED
 
     def prepare(self) -> None:
@@ -367,11 +368,6 @@ class Experiment:
                 environment={_SERVICES_VARIABLE: self._state.id} if self._is_whole else {},
             )
         return self._service
-
-    def _load_specification(self, service: ScenarioService) -> None:
-        given = self.scenario.provenance_service.dataflow_spec
-        if given is not None:
-            service.load_specification(self.scenario.find_artifact(given))
 
     def _back_up(self, deployment: Deployment) -> None:
         """Have what was emitted stored, and write the dump."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optiprov.deploy.providers import PROVIDERS
+from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
     from optiprov.deploy.providers.base import Host, HostRequest, Provider
@@ -34,7 +35,14 @@ class Infrastructure:
             provider = PROVIDERS[testbed]()
             self._providers.append(provider)
             of_testbed = [placement for placement in placements if placement.testbed == testbed]
-            by_id.update((host.id, host) for host in provider.deploy(of_testbed, request))
+            try:
+                hosts = provider.deploy(of_testbed, request)
+            except OSError as error:  # such as a full disk, or no more processes
+                raise DeploymentError(
+                    f"hosts of {testbed} cannot be made in {request.directory}: {error}. Make room or deploy "
+                    "fewer hosts."
+                ) from error
+            by_id.update((host.id, host) for host in hosts)
         return [by_id[placement.id] for placement in placements]
 
     def detach(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ MONITORING_ROLE = "monitoring"
 
 INTERVAL_S = 1.0
 GRACE_S = 10.0
+READY_TIMEOUT_S = 10.0
 _VARIABLE = "OPTIPROV_MONITOR_OF"
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +47,7 @@ class HostMonitor:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, hosts: Sequence[Host], environment: Mapping[str, str]) -> None:
-        """Start it, unless it runs.
+        """Start it, unless it runs, and wait for its first sample.
 
         Args:
             hosts: All hosts of the deployment.
@@ -61,11 +63,16 @@ class HostMonitor:
             self._process = subprocess.Popen(
                 [*command, *chosen],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, **environment, **self._own_environment()},
                 start_new_session=True,
             )
+        # What is launched now is sampled from its first moment on.
+        if self._process.stdout is not None:
+            with self._process.stdout as output, selectors.DefaultSelector() as selector:
+                selector.register(output, selectors.EVENT_READ)
+                selector.select(READY_TIMEOUT_S)
 
     def stop(self) -> None:
         """End it, after a last sample; does nothing where it does not run."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from optiprov.deploy.models import Layer, LayersServices, Service
+    from optiprov.deploy.models import Layer, LayersServices, Limits, Service
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Placement:
         environment: The testbed that the scenario names for the host.
         testbed: Whose hosts it gets: that testbed, or the provider that stands in for it.
         server: The machine that the scenario wants, None for any.
+        limits: What the host may use at most, where it is on this machine.
         roles: Roles that select it in patterns.
         env: Environment variables of its processes, templates allowed.
         metadata: Further keys of the service, reached as `_self.<key>`.
@@ -40,6 +41,7 @@ class Placement:
     env: Mapping[str, Any]
     metadata: Mapping[str, Any]
     server: str | None = None
+    limits: Limits | None = None
 
     @property
     def id(self) -> str:
@@ -59,9 +61,17 @@ def place(content: LayersServices, provider: Callable[[str], str] = str) -> tupl
         content: The file layers_services.yaml.
         provider: Whose hosts a testbed's services get; by default its own.
     """
-    first = content.environment.testbeds[0]
+    environment = content.environment
+    first, limits = environment.testbeds[0], environment.local.limits if environment.local else None
     return tuple(
-        _placement(layer, service, (layer_id, service_id, machine_id), service.environment or first, provider)
+        _placement(
+            layer,
+            service,
+            (layer_id, service_id, machine_id),
+            service.environment or first,
+            provider,
+            limits=service.limits or limits,
+        )
         for layer_id, layer in enumerate(content.layers, 1)
         for service_id, service in enumerate(_with_copies(layer), 1)
         for machine_id in range(1, service.machines + 1)
@@ -76,7 +86,13 @@ def _with_copies(layer: Layer) -> Iterator[Service]:
 
 
 def _placement(
-    layer: Layer, service: Service, ids: tuple[int, int, int], testbed: str, provider: Callable[[str], str]
+    layer: Layer,
+    service: Service,
+    ids: tuple[int, int, int],
+    testbed: str,
+    provider: Callable[[str], str],
+    *,
+    limits: Limits | None,
 ) -> Placement:
     layer_id, service_id, machine_id = ids
     return Placement(
@@ -91,4 +107,5 @@ def _placement(
         env=service.env,
         metadata=dict(service.metadata),
         server=service.servers[machine_id - 1] if service.servers else None,
+        limits=limits,
     )

@@ -96,8 +96,12 @@ class Scenario:
         """How its provenance service runs: as the key `provenance` says, or by default."""
         return self.layers_services.provenance or ProvenanceService()
 
-    def find_artifact(self, name: str) -> Path:
-        """A file that the scenario names: below its artifacts, else in its own directory."""
+    @property
+    def specification(self) -> Path | None:
+        """The file with the specification of its dataflows: below its artifacts, else in its directory."""
+        name = self.provenance_service.dataflow_spec
+        if name is None:
+            return None
         inside = self.artifacts_dir / name
         return inside if inside.exists() else self.directory / name
 

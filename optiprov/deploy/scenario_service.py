@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optiprov.capture import Client, Settings, send_leftovers, spool_heads
+from optiprov.deploy.dataflow_specification import send_specification
 from optiprov.deploy.service_process import start_service
 from optiprov.deploy.watchdog import end_processes, start_time
-from optiprov.errors import BarrierTimeout, ServiceUnavailable, UrlError, WorkError
+from optiprov.errors import BarrierTimeout, ServiceUnavailable, UrlError
 from optiprov.records import Status, TrialClose, now_us
 from optiprov.store.url import StoreUrl
 from optiprov.wire import BrokerAddress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from optiprov.deploy.journal import Journal
     from optiprov.deploy.models import ProvenanceService
@@ -126,23 +126,18 @@ class ScenarioService:
 
         Raises:
             SpecificationError: The YAML file cannot be used.
-            WorkError: The script failed, or what it said is not stored.
+            WorkError: The script failed.
+            BarrierTimeout: What it said is not stored.
         """
         spool = self._directory / "spool"
-        if path.suffix == ".py":
-            self._run_script(path, spool)
-        else:
-            from optiprov.store.spec_file import read_spec_file
-
-            client = self._client(spool)
-            client.emit(read_spec_file(path))
-            client.close()
+        send_specification(path, BrokerAddress.parse(self.addresses["mqtt"]), spool)
         self.settle([spool])
 
     def close_runs(self) -> None:
         """Say that the deployment's processes have ended, for runs that did not say so themselves."""
         spool = self._directory / "spool"
-        client = self._client(spool)
+        broker = BrokerAddress.parse(self.addresses["mqtt"])
+        client = Client(Settings(spool, broker, trial=self._id, flush_timeout_s=SETTLE_TIMEOUT_S))
         client.emit(TrialClose(self._id, now_us(), Status.STOPPED, "ended by the deployment"))
         client.close()
         self.settle([spool])
@@ -199,30 +194,6 @@ class ScenarioService:
         except (OSError, ValueError):
             return {}
         return known if isinstance(known, dict) and isinstance(known.get("pid"), int) else {}
-
-    def _client(self, spool: Path) -> Client:
-        broker = BrokerAddress.parse(self.addresses["mqtt"])
-        return Client(Settings(spool, broker, "1", self._id, None, None, flush_timeout_s=SETTLE_TIMEOUT_S))
-
-    def _run_script(self, path: Path, spool: Path) -> None:
-        root = Path(__file__).resolve().parents[2]
-        entries = [str(root / "optiprov" / "compat"), str(root), os.environ.get("PYTHONPATH", "")]
-        environment = {
-            **os.environ,
-            **self.client_environment(),
-            "OPTIPROV_SPOOL": str(spool),
-            "PYTHONPATH": os.pathsep.join(filter(None, entries)),
-        }
-        command = [sys.executable, path.name]
-        done = subprocess.run(
-            command, cwd=path.parent, env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            tail = "\n".join(f"    {line}" for line in done.stderr.splitlines()[-20:])
-            raise WorkError(
-                f"{path}: the specification of dataflows failed with exit status {done.returncode}.\n"
-                f"  stderr, last lines:\n{tail}"
-            )
 
 
 def _addresses_of(url: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ uses it, is none of the problems here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.artifacts import template_file
@@ -92,9 +92,16 @@ def check_plays(source: YamlSource, around: Surroundings, problems: Problems) ->
             continue
         scope = _scope(play, around)
         scope.names |= made | set(map(str, mapping(play, "vars")))
+        preparing = replace(scope, names=scope.names - _chosen_later(around))
         optional = _optional(task.raw for task in tasks)
         for task in tasks:
-            _check_task(source, task, scope, optional, around, problems)
+            its = preparing if task.key_path[1] == "prepare" else scope
+            _check_task(source, task, its, optional, around, problems)
+
+
+def _chosen_later(around: Surroundings) -> set[str]:
+    """What the stage prepare has not: it is done once for all of the sets that are chosen."""
+    return around.env_names | {"app_conf"} if around.is_chosen else set()
 
 
 def check_environments(source: YamlSource, around: Surroundings, problems: Problems) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from optiprov.capture import Client, Settings, send_leftovers
 from optiprov.deploy import Supervisor, isolation_note, load_scenario, reap_abandoned
+from optiprov.deploy.dataflow_specification import send_specification
 from optiprov.deploy.watchdog import end_processes
 from optiprov.errors import InputError, StudyError, StudyInterrupted
 from optiprov.optimize.interrupts import Interrupts
@@ -56,7 +57,9 @@ class Study:
         self._load_scenario()
 
     def _load_scenario(self) -> Scenario:
-        return load_scenario(self._optimization.scenario_dir, self._optimization.artifacts_dir)
+        scenario = load_scenario(self._optimization.scenario_dir, self._optimization.artifacts_dir)
+        scenario.require_deployable()
+        return scenario
 
     def run(self) -> StudyResult:
         """Run the study, and write its results even where it is interrupted.
@@ -73,14 +76,19 @@ class Study:
             remove = stack.enter_context(_removed_unless_kept(directory))
             supervisor = Supervisor(f"OPTIPROV_STUDY_PROCESS={name}-{new_id()}")
             stack.callback(_end_children, supervisor)
-            lanes = self._load_scenario().lanes
+            scenario = self._load_scenario()
             service = stack.enter_context(
-                StudyService(self._optimization.store, directory, supervisor.environment, lanes=lanes)
+                StudyService(
+                    self._optimization.store, directory, supervisor.environment, lanes=scenario.lanes
+                )
             )
             _check_new(connect(service.http), name)
             client = self._client(name, directory, service)
             remove.pop_all()  # from here on there is something to keep
-            stack.callback(_deliver, client, directory, BrokerAddress.parse(service.mqtt))
+            broker = BrokerAddress.parse(service.mqtt)
+            stack.callback(_deliver, client, directory, broker)
+            if scenario.specification is not None:
+                send_specification(scenario.specification, broker, directory / "spool")
             place = self._place(name, directory, service)
             interruption = self._record(client, place, service, supervisor.environment)
             result = self._results(client, place, service)
@@ -238,6 +246,7 @@ def _deliver(client: Client, directory: Path, broker: BrokerAddress) -> None:
         directory / "spool",
         *directory.glob("trials/*/spool"),
         *directory.glob("trials/*/hosts/*/spool"),
+        *directory.glob("trials/*/monitoring/spool"),
     ):
         for unsent in send_leftovers(spool, broker):
             _log.warning("provenance is not stored yet; it is kept in %s", spool / unsent)

@@ -206,6 +206,17 @@ def test_variables_of_chosen_sets_are_needed_in_each(write_scenario):
     assert "a template uses 'env_rounds'" in problem
 
 
+def test_variables_of_chosen_sets_are_not_there_in_prepare(write_scenario):
+    """That stage is done once, for all of the sets."""
+    directory = write_scenario(
+        play("shell: echo {{ env_rounds }} {{ app_conf }}", stage="prepare"),
+        workflow_env="small: {rounds: 3}\n",
+    )
+    load_scenario(directory)
+    problems = problems_of(directory, app_confs=["small"])
+    assert [problem.split("'")[1] for problem in problems] == ["app_conf", "env_rounds"]
+
+
 def test_profiles_are_those_of_monitoring_iotlab(write_scenario):
     """A service's `profile` is one that is defined."""
     head = "monitoring_iotlab: {profiles: [{name: power, archi: m3}]}\n"

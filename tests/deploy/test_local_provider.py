@@ -11,6 +11,7 @@ from optiprov.deploy.journal import Journal
 from optiprov.deploy.providers.base import HostRequest
 from optiprov.deploy.providers.local import LocalProvider
 from optiprov.errors import DeploymentError
+from tests.conftest import ROOT
 
 from .conftest import SCENARIOS
 from .provider_contract import ProviderContract
@@ -114,3 +115,47 @@ class TestLocalProvider(ProviderContract):
         request = HostRequest(scenario.input_dirs, Path(os.sep), {}, Journal(tmp_path / "journal"))
         with pytest.raises(DeploymentError, match="contains /tmp"):
             provider.deploy(scenario.placements, request)
+
+
+def test_limits_hold_for_processes_of_a_host(deploy):
+    """Those of the service, else those of the testbed; hosts take the CPUs in turn."""
+    layers = (
+        "environment: {local: {limits: {open_files: 100, cpus: 1}}}\nlayers:\n- name: edge\n  services:\n"
+        "  - {name: Big, limits: {memory_mib: 512}}\n  - {name: Small, quantity: 2}\n"
+    )
+    command = "ulimit -v; ulimit -n; nproc; taskset --cpu-list --pid $$"
+    workflow = f"- hosts: all\n  launch:\n    - shell: {command}\n"
+    deployment = deploy(workflow, layers)
+    deployment.prepare()
+    deployment.launch()
+    outputs = [path.read_text().splitlines() for path in sorted(deployment.directory.glob("logs/*/*.out"))]
+    big, first, second = outputs
+    assert big[0] == str(512 * 1024)
+    assert big[1] != "100"
+    assert [one[:3] for one in (first, second)] == [["unlimited", "100", "1"]] * 2
+    usable = len(os.sched_getaffinity(0))
+    assert (first[3].split(": ")[1] != second[3].split(": ")[1]) == (usable > 1)
+
+
+def test_limits_that_cannot_be_held_are_told(deploy, monkeypatch):
+    """Without the program that holds processes to them, nothing is deployed."""
+    layers = "environment: {local: {limits: {cpus: 1}}}\nlayers:\n- {name: e, services: [{name: S}]}\n"
+    monkeypatch.setattr("optiprov.deploy.providers.limits.shutil.which", lambda _name: None)
+    with pytest.raises(DeploymentError, match=r"need the program taskset. Install util-linux"):
+        deploy("[]\n", layers).prepare()
+
+
+def test_hundreds_of_hosts_are_allowed_their_files(run_python):
+    """The limit of open files is raised as far as they need; where it cannot be, they are refused."""
+    code = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (300, 5000))\n"
+        "from optiprov.deploy.providers.open_files import allow_hosts\n"
+        "allow_hosts(1); print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+        "allow_hosts(500); print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+        "try: allow_hosts(1000)\n"
+        "except Exception as error: print(error)\n"
+    )
+    first, second, refused = run_python(code, path=[ROOT])[0].splitlines()
+    assert (first, second) == ("300", "4256")
+    assert refused.startswith("1000 local hosts need 8256 open files, and this user may have 5000")

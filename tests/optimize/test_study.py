@@ -110,6 +110,13 @@ def test_study_and_trials_are_in_the_store(ended: StudyRun):
 
 
 @of_one_study
+def test_specification_of_the_scenario_is_in_the_store(ended: StudyRun):
+    """`provenance: {dataflow_spec: ...}` is stored once, before the first trial."""
+    specified = connect(ended.store).sql("SELECT dataflow, version FROM prov.dataflow")
+    assert list(specified.itertuples(index=False, name=None)) == [("specified", 1)]
+
+
+@of_one_study
 def test_results_have_plots_and_a_folder_for_each_trial(ended: StudyRun):
     """The convergence plot and a scatter for each parameter are pictures; each trial can be run again."""
     assert is_png(ended.results / "convergence.png")

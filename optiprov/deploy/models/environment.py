@@ -105,6 +105,17 @@ FIREWALL_RULES = ListOf(Nested(FirewallRule))
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limits(Model):
+    """What a local host may use at most."""
+
+    cpus: int | None = key(Whole(1), "On how many CPUs its processes run.", default=None)
+    memory_mib: int | None = key(Whole(64), "The address space of each of its processes.", default=None)
+    open_files: int | None = key(
+        Whole(16), "How many files each of its processes may have open.", default=None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LocalTestbed(Model):
     """The testbed `local`: hosts on this machine."""
 
@@ -112,6 +123,9 @@ class LocalTestbed(Model):
         ListOf(Text(), or_one=True),
         "Directories below /tmp or the home directory which hosts see although both are private.",
         default=(),
+    )
+    limits: Limits | None = key(
+        Nested(Limits), "What each host may use at most, unless its service says it.", default=None
     )
 
 

@@ -16,6 +16,7 @@ from optiprov.deploy.models.environment import (
     TESTBEDS,
     Environment,
     FirewallRule,
+    Limits,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ class Service(Model):
     cluster: str | None = key(Text(), "The cluster that has its hosts.", default=None)
     servers: tuple[str, ...] = key(_SERVERS, "The machines that are its hosts.", default=())
     archi: str | None = key(Text(), "The architecture of its hosts (FIT IoT-LAB).", default=None)
+    limits: Limits | None = key(
+        Nested(Limits),
+        "What each of its hosts may use at most; on this machine only.",
+        default=None,
+    )
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from optiprov.deploy.ports import PortAllotment
 from optiprov.deploy.providers.base import Host, HostRequest, Provider
 from optiprov.deploy.providers.isolation import SHELL, Isolation, Mask
+from optiprov.deploy.providers.limits import limiting_command
 from optiprov.deploy.providers.local_files import LocalFiles
+from optiprov.deploy.providers.open_files import allow_hosts
 from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class LocalHost(Host):
         directory: The host's directory, which exists.
         isolation: What its processes see of this machine.
         environment: Variables for all of its processes.
+        limiting: The command that holds its processes to the host's limits.
     """
 
     has_client = True
@@ -52,6 +55,7 @@ class LocalHost(Host):
         directory: Path,
         isolation: Isolation,
         environment: Mapping[str, str],
+        limiting: Sequence[str] = (),
     ) -> None:
         self.placement = placement
         self.address = ADDRESS
@@ -62,6 +66,7 @@ class LocalHost(Host):
         self.shell = _shell()
         self._home = directory / "home"
         self._isolation = isolation
+        self._limiting = list(limiting)
         self.files = LocalFiles(self._absolute, self._outside)
         tmp = str(TMP if isolation.is_private else directory / "tmp")
         self._environment = _environment(self._home, tmp, self.spool_dir, environment)
@@ -78,7 +83,7 @@ class LocalHost(Host):
         """Start a process in the host's namespace, environment and working directory."""
         with stdout.open("ab") as out, stderr.open("ab") as err:
             return subprocess.Popen(
-                self._isolation.enter(argv, self._absolute(chdir or ".")),
+                [*self._limiting, *self._isolation.enter(argv, self._absolute(chdir or "."))],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -90,7 +95,8 @@ class LocalHost(Host):
     def enclosed(self, argv: Sequence[str]) -> list[str]:
         """The command that runs another one in the host's namespace, environment and working directory."""
         environment = [f"{name}={value}" for name, value in self._environment.items()]
-        return ["env", "-i", *environment, *self._isolation.enter(argv, self.working_dir)]
+        entered = self._isolation.enter(argv, self.working_dir)
+        return [*self._limiting, "env", "-i", *environment, *entered]
 
     def give_client(self, archive: Path) -> None:
         """Copy the client into the home directory, and put it first on the path of Python."""
@@ -155,12 +161,14 @@ class LocalProvider(Provider):
 
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
         """Make a directory for each host and allot its port."""
+        allow_hosts(len(placements))
         visible = _visible_directories(request)
         self._ports = PortAllotment(request.journal.path if request.is_detached else None)
         return [self._deploy_one(placement, request, visible) for placement in placements]
 
     def detach(self) -> None:
-        """Let go of the ports, which stay reserved."""
+        """Let go of the namespaces, and of the ports, which stay reserved."""
+        self._close_namespaces()
         self._ports.let_go()
 
     def destroy(self) -> None:
@@ -202,7 +210,9 @@ class LocalProvider(Provider):
             masks.append(Mask(home, directory / "home"))
         isolation = Isolation(masks, visible, directory / "fstab")
         self._isolations.append(isolation)
-        return LocalHost(placement, port, directory, isolation, request.environment_of(placement))
+        limiting = limiting_command(placement.limits, len(self._directories) - 1)
+        environment = request.environment_of(placement)
+        return LocalHost(placement, port, directory, isolation, environment, limiting)
 
 
 def _visible_directories(request: HostRequest) -> list[Path]:

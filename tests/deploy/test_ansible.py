@@ -107,7 +107,9 @@ def test_stage_runs_in_ansible_on_the_hosts(deploy, write_scenario):
     """In their namespace, directory and environment; recorded with lines, outcomes, output, background."""
     scenario = write_scenario(PLAY, layers=LAYERS)
     (scenario / "greeting.txt").write_text("hello\n")
-    (scenario / "more.yaml").write_text("- name: included\n  shell: echo included\n")
+    (scenario / "more.yaml").write_text(
+        "- name: included\n  shell: echo included; exit 1\n  ignore_errors: true\n"
+    )
     deployment = deploy(scenario=scenario)
     with pytest.raises(DeploymentError, match=r"workflow.yaml:18: task 'command' .* host edge.worker.1.1"):
         deployment.prepare()
@@ -127,6 +129,10 @@ def test_stage_runs_in_ansible_on_the_hosts(deploy, write_scenario):
     assert (deployment.directory / "fetched" / host.id / "there" / "greeting").read_text() == "hello\n"
     ends = {task["host"]: task for task in records if task["task"] == "later" and task["outcome"] == "done"}
     assert ends.keys() == {"cloud.master.1.1", "edge.worker.1.1"}
+    left = {path.name for path in deployment.directory.glob("ansible/*/*")}
+    assert left == {
+        *("ansible.cfg", "ansible.err", "ansible.out", "events.jsonl", "inventory.json", "playbook.yaml")
+    }
     names = {task["task"] for task in records if task["host"] == host.id}
     assert {"included", "last"} <= names
     assert not {task["task"] for task in records if task["host"] == "edge.worker.1.1"} & {"last"}

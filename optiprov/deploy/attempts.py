@@ -226,7 +226,9 @@ class Attempt:
             "delta": str(ended_at - self._started_at),
         }
         if self._needs_output and self._logs is not None:
-            strips = is_true(self._arguments.get("strip_empty_ends", True))
+            module = self.task.module
+            strips = isinstance(module, CommandModule) and module.strips_output
+            strips = strips and is_true(self._arguments.get("strip_empty_ends", True))
             for name, path in zip(("stdout", "stderr"), self._logs, strict=True):
                 text = path.read_bytes().decode(errors="replace")
                 registered[name] = text.rstrip("\r\n") if strips else text

@@ -74,7 +74,7 @@ class Background:
                     *(result.where, result.task.name, result.host),
                 )
             if result.outcome == "failed":
-                self._run.fail(DeploymentError(failure_message(result)), result.host)
+                self._run.fail(DeploymentError(failure_message(result)))
             self._workbench.record.write_play(self._run.stage, play, [result])
         # The boundary of a thread: a full disk, say, fails the stage.
         except Exception as error:  # noqa: BLE001  the boundary of a thread

@@ -75,12 +75,15 @@ def play_hosts(
     """
     found = workbench.variables.of_play(play, optimization_config)
     ids = [host.id for host, _ in found]
-    of_hosts: dict[str, Mapping[str, Any]] = {}
+    everywhere = [host for host, _ in workbench.variables.selves()]
+    of_hosts: dict[str, Mapping[str, Any]] = {
+        host.id: workbench.variables.of_host(host) for host in everywhere
+    }
     general = {
         "ansible_play_hosts": ids,
         "ansible_play_hosts_all": ids,
         "play_hosts": ids,
-        "groups": {"all": ids},
+        "groups": {"all": [host.id for host in everywhere]},
         "hostvars": HostVariables(of_hosts, registered),
         "playbook_dir": str(workbench.scenario.directory),
         "ansible_managed": "Ansible managed",

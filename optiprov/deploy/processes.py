@@ -81,17 +81,17 @@ class ProcessTable:
         with self._lock:
             self._is_open = True
 
+    def marks(self, stage: str) -> dict[str, str]:
+        """The variables by which the processes of a stage are found."""
+        return {**self._supervisor.environment, STAGE_VARIABLE: stage}
+
     def start(self, invocation: Invocation) -> subprocess.Popen[bytes]:
         """Start a process; the caller has to wait for it.
 
         Raises:
             StoppedError: The processes are being ended.
         """
-        environment = {
-            **invocation.environment,
-            **self._supervisor.environment,
-            STAGE_VARIABLE: invocation.stage,
-        }
+        environment = {**invocation.environment, **self.marks(invocation.stage)}
         with self._lock:
             if not self._is_open:
                 raise StoppedError

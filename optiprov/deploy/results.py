@@ -82,7 +82,7 @@ class TaskResult:
             "item": self.item,
             "ignored": self.is_ignored or None,
             "status": self.status,
-            "message": self.message or None,
+            "message": HIDDEN if self.message and self.task.is_secret else self.message or None,
             "stdout": self.stdout and str(self.stdout),
             "stderr": self.stderr and str(self.stderr),
         }

@@ -136,6 +136,8 @@ def unknown_names(text: str, *, is_expression: bool = False) -> list[tuple[str, 
 def _parsed(text: str, *, is_expression: bool) -> nodes.Template | None:
     if "{" not in text and not is_expression:
         return None
+    if "\\" in text and not is_expression:
+        text = _with_literal_backslashes(text)
     return _environment().parse(_braced(text) if is_expression else text)
 
 
@@ -185,9 +187,12 @@ def evaluate(condition: Any, variables: Mapping[str, Any]) -> bool:
         TemplateError: As for `render`.
     """
     if isinstance(condition, str):
-        value = _rendered(_braced(condition), variables)
-        if isinstance(value, str) and "{" in condition and not _compiled(condition)[1]:
-            value = _rendered(_braced(value), variables)  # `{{ result.rc }} == 0`: the text is the expression
+        is_bare = "{{" not in condition and "{%" not in condition
+        value = _rendered(_braced(condition), variables, has_escapes=is_bare)
+        if isinstance(value, str) and not is_bare and not _compiled(condition)[1]:
+            value = _rendered(
+                _braced(value), variables, has_escapes=True
+            )  # `{{ result.rc }} == 0`: the text is the expression
         if isinstance(value, str) and value.strip().lower() in {"false", "no", "off", "0", ""}:
             return False  # what a registered text or a metadata key says
         return bool(value)
@@ -198,9 +203,9 @@ def _braced(condition: str) -> str:
     return condition if "{{" in condition or "{%" in condition else f"{{{{ {condition} }}}}"
 
 
-def _rendered(text: str, variables: Mapping[str, Any]) -> Any:
+def _rendered(text: str, variables: Mapping[str, Any], *, has_escapes: bool = False) -> Any:
     try:
-        template, is_value = _compiled(text)
+        template, is_value = _compiled(text, has_escapes)
         if not is_value:
             return template.render(variables)
         context = template.new_context(dict(variables))
@@ -226,9 +231,14 @@ def _told(error: Exception, variables: Mapping[str, Any]) -> TemplateError:
 
 
 @lru_cache(maxsize=2048)
-def _compiled(text: str) -> tuple[jinja2.Template, bool]:
+def _compiled(
+    text: str,
+    has_escapes: bool = False,  # noqa: FBT001, FBT002  a cache's key
+) -> tuple[jinja2.Template, bool]:
     """The template of a text, and whether that is an expression alone, with its value as `optiprov_value`."""
     environment = _environment()
+    if "\\" in text and not has_escapes:
+        text = _with_literal_backslashes(text)
     tree = environment.parse(text.strip() if text.strip().startswith("{{") else text)
     match tree.body:
         case [nodes.Output(nodes=[nodes.TemplateData()])]:
@@ -237,6 +247,16 @@ def _compiled(text: str) -> tuple[jinja2.Template, bool]:
             assign = nodes.Assign(nodes.Name("optiprov_value", "store", lineno=1), expression, lineno=1)
             return environment.from_string(nodes.Template([assign], lineno=1)), True
     return environment.from_string(text), False
+
+
+def _with_literal_backslashes(text: str) -> str:
+    """A template whose texts in `{{ }}` have backslashes as they stand there, as in Ansible's playbooks."""
+    parts = []
+    is_inside = False
+    for _, kind, token in _environment().lex(text):
+        is_inside = kind == "variable_begin" or (is_inside and kind != "variable_end")
+        parts.append(token.replace("\\", "\\\\") if is_inside and kind == "string" else token)
+    return "".join(parts)
 
 
 def _listed(names: Mapping[str, Any]) -> str:

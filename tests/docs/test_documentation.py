@@ -18,7 +18,7 @@ from optiprov.capture import settings
 from optiprov.cli import main
 from optiprov.deploy import load_scenario, models
 from optiprov.deploy.modules import MODULES
-from optiprov.deploy.task_keywords import KEYWORDS
+from optiprov.deploy.task_keywords import KEYWORDS, LOOP_CONTROL
 from optiprov.deploy.variable_names import RESERVED, SELF_KEYS
 from optiprov.optimize.space_file import COMMON_KEYS, KIND_KEYS, TOP_KEYS
 from optiprov.store import query
@@ -170,7 +170,7 @@ def test_every_key_of_a_scenario_is_documented():
     )
     keys = {key for part in parts for key in part.known_keys()}
     keys |= {argument for module in MODULES.values() for argument in module.arguments}
-    keys |= {*KEYWORDS, *RESERVED, *SELF_KEYS, *MODULES}
+    keys |= {*KEYWORDS, *LOOP_CONTROL, *RESERVED, *SELF_KEYS, *MODULES}
     assert sorted(key for key in keys if f"`{key}`" not in text) == []
 
 

@@ -134,7 +134,9 @@ class EventReader:
         content = event["result"]
         told = content.get("stdout"), content.get("stderr") or content.get("module_stderr")
         if task.needs_ansible == "debug":
-            told = json.dumps(content.get("msg", content), ensure_ascii=False), None
+            told_by_it = content.get("msg", content)
+            is_text = isinstance(told_by_it, str)
+            told = told_by_it if is_text else json.dumps(told_by_it, ensure_ascii=False), None
         if not any(isinstance(text, str) for text in told) or event["is_loop"]:
             return None, None
         paths = self._workbench.log_paths(event["host"], self._stage, task.name)

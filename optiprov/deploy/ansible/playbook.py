@@ -6,8 +6,10 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.attempts import HOST_VARIABLE
 from optiprov.deploy.plays import PREPARING
 from optiprov.deploy.template_values import plain
+from optiprov.deploy.templating import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from optiprov.deploy.yaml_source import KeyPath
 
 CONNECTION = "optiprov_host"
+ENVIRONMENT = "optiprov_environment"
+"""The variable of a host that has the environment of its service."""
+
 OWN_FETCH = "optiprov_fetch"
 """The action that fetches to where a deployment keeps what was fetched."""
 
@@ -38,7 +43,13 @@ def playbook_text(play: Play, stage: Stage, hosts: Sequence[PlayHost]) -> str:
         key: value for key, value in play.keywords.items() if stage == "prepare" or key not in PREPARING
     }
     tasks = play.tasks[stage]
-    head = {"hosts": [one.host.id for one in hosts], "gather_facts": False, **keywords}
+    own = keywords.get("environment") or []
+    head = {
+        "hosts": [one.host.id for one in hosts],
+        "gather_facts": False,
+        **keywords,
+        "environment": [f"{{{{ {ENVIRONMENT} }}}}", *(own if isinstance(own, list) else [own])],
+    }
     writer = _FlowWriter(tasks[0].lines if tasks else {})
     writer.write("[{")
     for key, value in head.items():
@@ -51,13 +62,27 @@ def playbook_text(play: Play, stage: Stage, hosts: Sequence[PlayHost]) -> str:
     return writer.text
 
 
-def inventory(hosts: Sequence[PlayHost]) -> str:
-    """The hosts with their variables, as JSON."""
+def inventory(hosts: Sequence[PlayHost], marks: Mapping[str, str]) -> str:
+    """The hosts with their variables, as JSON.
+
+    Args:
+        hosts: The hosts.
+        marks: Environment variables by which processes are found.
+
+    Raises:
+        TemplateError: The `env` of a service cannot be rendered.
+    """
     described = {}
     for one in hosts:
         own = {name: value for name, value in one.all_variables().items() if name not in _ANSIBLES_OWN}
+        env = render(one.host.placement.env, one.all_variables())
         described[one.host.id] = {
             **plain(own),
+            ENVIRONMENT: {
+                **{str(name): str(value) for name, value in env.items()},
+                HOST_VARIABLE: one.host.id,
+                **marks,
+            },
             "ansible_connection": CONNECTION,
             "ansible_host": one.host.id,
             "ansible_become": False,  # a local host has one user

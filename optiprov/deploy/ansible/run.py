@@ -97,8 +97,9 @@ class AnsibleRun:
 
     def _write(self) -> None:
         self._directory.mkdir(parents=True)
+        marks = self._workbench.processes.marks(self._stage)
         self._playbook.write_text(playbook_text(self._play, self._stage, self._hosts), encoding="utf-8")
-        (self._directory / "inventory.json").write_text(inventory(self._hosts), encoding="utf-8")
+        (self._directory / "inventory.json").write_text(inventory(self._hosts, marks), encoding="utf-8")
         (self._directory / "ansible.cfg").touch()  # so that the user's own is not read
         enter = {one.host.id: one.host.enclosed([PLACE]) for one in self._hosts}
         (self._directory / "hosts.json").write_text(json.dumps(enter), encoding="utf-8")

@@ -98,7 +98,13 @@ class Module(ABC):
 
 
 class CommandModule(Module):
-    """A module that runs a process on the host."""
+    """A module that runs a process on the host.
+
+    Attributes:
+        strips_output: Whether what is registered of its output is without empty lines at the end.
+    """
+
+    strips_output: ClassVar[bool] = True
 
     @abstractmethod
     def argv(self, arguments: Mapping[str, Any], context: ModuleContext) -> list[str]:

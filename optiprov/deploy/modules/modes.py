@@ -40,10 +40,10 @@ def permission_bits(mode: Any, current: int = 0, *, is_directory: bool = False) 
 
 
 def _applied(who: str, operator: str, what: str, current: int, *, is_directory: bool) -> int:
-    classes = "ugo" if "a" in who else who
-    for one in classes:
+    wanted = _wanted(what, current, is_directory=is_directory)
+    for one in "ugo" if "a" in who else who:
         shift = _SHIFTS[one]
-        bits = _wanted(what, current, is_directory=is_directory) << shift
+        bits = wanted << shift
         if "t" in what:
             bits |= 0o1000
         if "s" in what:

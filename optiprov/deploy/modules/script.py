@@ -18,7 +18,8 @@ class Script(CommandModule):
     """Copies a program to the host and runs it with the arguments that follow; `src` as by `copy`."""
 
     name = "script"
-    arguments = ("cmd", "executable", *COMMAND_ARGUMENTS)
+    arguments = ("cmd", "executable", *(one for one in COMMAND_ARGUMENTS if one != "strip_empty_ends"))
+    strips_output = False
     required = ("cmd",)
     free_form = "cmd"
     free_form_words = FREE_FORM_WORDS | {"executable", "cmd"}

@@ -39,7 +39,7 @@ class Infrastructure:
                 hosts = provider.deploy(of_testbed, request)
             except OSError as error:  # such as a full disk, or no more processes
                 raise DeploymentError(
-                    f"hosts of {testbed} cannot be made in {request.directory}: {error}. Make room, or deploy "
+                    f"hosts of {testbed} cannot be made in {request.directory}: {error}. Make room or deploy "
                     "fewer hosts."
                 ) from error
             by_id.update((host.id, host) for host in hosts)

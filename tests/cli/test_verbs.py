@@ -120,7 +120,7 @@ def until(condition):
     deadline = time.monotonic() + WAIT_S
     while not (value := condition()):
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.01)
     return value
 
 
@@ -282,6 +282,51 @@ def test_killed_launch_can_be_repeated(write, verb, start_verb):
     assert outcomes == ["done", "done", "killed", "done"]
     assert verb("destroy", experiment)[0] == 0
     assert remains(experiment) == []
+
+
+def test_killed_layers_services_goes_on(write, verb, start_verb):
+    """Kill -9 between two hosts: no stage runs on half of them, the same command makes the others."""
+    scenario = write("[]\n", LOCAL.replace("name: Worker", "name: Worker, quantity: 150"))
+    process = start_verb("layers-services", scenario)
+    experiment = only_experiment(scenario)
+    journal = experiment / "journal.jsonl"
+    until(lambda: journal.exists() and '"event": "host"' in journal.read_text())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    made = journal.read_text().count('"event": "host"')
+    assert made < 150
+    assert verb("workflow", scenario, "prepare")[0] == 1
+    status, output, errors = verb("layers-services", scenario)
+    assert status == 0, errors
+    assert output == f"{experiment}: 150 hosts.\n"
+    hosts = [json.loads(line) for line in journal.read_text().splitlines() if '"event": "host"' in line]
+    assert len({host["id"] for host in hosts}) == len({host["port"] for host in hosts}) == len(hosts) == 150
+    assert verb("workflow", scenario, "prepare")[0] == 0
+    assert verb("destroy", scenario)[0] == 0
+    assert not (experiment / "hosts").exists()
+
+
+def test_killed_finalize_is_done_again(write, verb, start_verb):
+    """Kill -9 while results are fetched: finalize again fetches them and ends what runs."""
+    workflow = (
+        "- hosts: all\n  launch:\n    - shell: echo x > out; exec sleep 300\n      poll: 0\n  finalize:\n"
+        "    - shell: touch here; test -e {{ scenario_dir }}/go || exec sleep 301\n"
+        "    - fetch: {src: out, dest: out}\n"
+    )
+    scenario = write(workflow)
+    assert verb("layers-services", scenario)[0] == 0
+    assert verb("workflow", scenario, "launch")[0] == 0
+    experiment = only_experiment(scenario)
+    process = start_verb("finalize", scenario)
+    until((experiment / "hosts" / "edge.worker.1.1" / "work" / "here").exists)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (scenario / "go").touch()
+    status, _, errors = verb("finalize", scenario, "--destroy")
+    assert status == 0, errors
+    assert (experiment / "fetched" / "edge.worker.1.1" / "out").read_text() == "x\n"
+    assert remains(experiment) == []
+    assert not (experiment / "hosts").exists()
 
 
 def test_interrupted_launch_ends_what_it_started(write, verb, start_verb):

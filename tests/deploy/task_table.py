@@ -20,8 +20,8 @@ TASKS = {
     ),
     "changed_when": ("shell: echo\nchanged_when: false", {"changed": False, "failed": False}),
     "when": ("shell: echo\nwhen: [true, 1 == 2]", {"skipped": True, "changed": False}),
-    "when undefined": ("shell: echo\nwhen: nowhere.to.be == 1", {"failed": True}),
-    "argument undefined": ("shell: echo {{ nowhere }}", {"failed": True, "changed": False}),
+    "when undefined": ("shell: echo\nwhen: case.no.where == 1", {"failed": True}),
+    "argument undefined": ("shell: echo {{ case.nowhere }}", {"failed": True, "changed": False}),
     "vars": ("shell: echo {{ b }}\nvars: {a: 1, b: '{{ a + 1 }}'}", {"stdout": "2"}),
     "loop": (
         "shell: echo {{ item }}\nloop: [1, 2]\nwhen: item != 1",
@@ -39,7 +39,7 @@ TASKS = {
     ),
     "loop skipped": ("shell: echo\nloop: [1, 2]\nwhen: false", {"skipped": True, "changed": False}),
     "loop of nothing": ("shell: echo\nloop: []", {"results": [], "changed": False, "skipped": True}),
-    "loop undefined": ("shell: echo\nloop: '{{ nowhere }}'\nwhen: false", {"skipped": True}),
+    "loop undefined": ("shell: echo\nloop: '{{ case.nowhere }}'\nwhen: false", {"skipped": True}),
     "with_items": (
         "shell: echo {{ item }}\nwith_items: [1, [2, [3]]]",
         {"results": [{"stdout": "1"}, {"stdout": "2"}, {"stdout": "[3]"}]},
@@ -156,7 +156,7 @@ EXPRESSIONS = {
     "1536 | human_readable": "1.50 KB",
     "'1.5 KB' | human_to_bytes": 1536,
     "'1.10.0' is version('1.9', '>=')": True,
-    "'1.0rc1' is version('1.0', '<')": True,
+    "'1.0rc1' is version('1.0', '>')": True,
     "'edge.1' is match('edge')": True,
     "'edge.1' is search('\\.1$')": True,
     "[1] is subset([1, 2])": True,

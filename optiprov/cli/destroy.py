@@ -27,7 +27,6 @@ def command(scenario: Path) -> None:
     """
     from optiprov.deploy import Experiment
 
-    experiment = Experiment.open(scenario)
     with Progress().step("destroying"):
-        experiment.destroy()
-    click.echo(f"{experiment.directory}: destroyed; results, logs and provenance stay there.")
+        directory = Experiment.destroy_at(scenario)
+    click.echo(f"{directory}: destroyed; results, logs and provenance stay there.")

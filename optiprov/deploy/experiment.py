@@ -21,10 +21,12 @@ from optiprov.deploy.experiment_state import (
     new_directory,
     now,
 )
-from optiprov.deploy.journal import JOURNAL_NAME, Journal
+from optiprov.deploy.journal import JOURNAL_NAME, Journal, marker_of, read_journal
 from optiprov.deploy.loading import load_scenario
+from optiprov.deploy.remains import destroy_remains
+from optiprov.deploy.scenario import LAYERS_SERVICES
 from optiprov.deploy.scenario_service import DATA_DIR, ScenarioService
-from optiprov.deploy.supervisor import Supervisor
+from optiprov.deploy.supervisor import Supervisor, wait_for_supervisors
 from optiprov.deploy.watchdog import end_processes
 from optiprov.errors import DeploymentError, OptiprovError, ScenarioError
 from optiprov.store.url import without_password
@@ -145,6 +147,28 @@ class Experiment:
         if directory is None or ExperimentState.read(directory).status != DEPLOYING:
             return None
         return cls.open(directory, hooks=hooks)
+
+    @classmethod
+    def destroy_at(cls, place: Path) -> Path:
+        """Destroy an experiment, also where its scenario cannot be used any more.
+
+        Returns:
+            Its directory.
+
+        Raises:
+            ScenarioError: There is none.
+        """
+        try:
+            experiment = cls.open(place)
+        except ScenarioError as error:
+            directory = find_experiment(place)
+            if directory is None:
+                raise
+            logger.warning("the scenario cannot be used; its hosts are removed without it: %s", error)
+            destroy_remains(directory.resolve())
+            return directory
+        experiment.destroy()
+        return experiment.directory
 
     @property
     def addresses(self) -> dict[str, Any]:
@@ -313,6 +337,9 @@ class Experiment:
             if noted["ended_at"] is None:
                 end_processes((f"{_INVOCATION_VARIABLE}={noted['invocation']}",), set())
                 noted |= {"ended_at": now(), "outcome": "killed"}
+        # A whole one is supervised by its deployment: what is started now would be ended with it.
+        if not self._is_whole:
+            wait_for_supervisors((marker_of(self._state.id), f"{_SERVICES_VARIABLE}={self._state.id}"))
 
     def _deploy(self, service: ScenarioService | None) -> Deployment:
         """Have the hosts: those that are there already, and what is missing of them."""
@@ -340,7 +367,22 @@ class Experiment:
                 f"{self.directory}: its hosts are not all deployed. Run optiprov layers-services "
                 f"{self.directory} to go on, or optiprov destroy {self.directory}."
             )
+        self._refuse_if_changed()
         return self._deployment or self._deploy(self._start_service())
+
+    def _refuse_if_changed(self) -> None:
+        """Refuse hosts that are others than those that were deployed: layers_services.yaml was edited."""
+        journalled = read_journal(self.directory / JOURNAL_NAME)
+        deployed = set(journalled.hosts) if journalled is not None else set()
+        asked = {placement.id for placement in self.scenario.placements}
+        if asked != deployed:
+            added, removed = sorted(asked - deployed), sorted(deployed - asked)
+            changes = f"added: {', '.join(added) or 'none'}; removed: {', '.join(removed) or 'none'}"
+            raise ScenarioError(
+                f"{self.scenario.directory / LAYERS_SERVICES}:1: has changed since the hosts of "
+                f"{self.directory} were deployed ({changes}). Undo the change, or destroy the experiment and "
+                "deploy another one."
+            )
 
     def _invocation(self) -> str:
         return f"{_INVOCATION_VARIABLE}={self._state.invocations[-1]['invocation']}"

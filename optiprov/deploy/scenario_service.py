@@ -61,6 +61,7 @@ class ScenarioService:
         self._asked = asked
         self._journal = journal
         self._store = StoreUrl.parse(store or f"duckdb://{self._directory / STORE_NAME}")
+        self._is_given = store is not None
         self._environment = dict(environment)
         self._process: subprocess.Popen[str] | None = None
         self.addresses: dict[str, Any] = {}
@@ -83,6 +84,9 @@ class ScenarioService:
         known = self._known()
         if known and start_time(int(known["pid"])) == known.get("start"):
             self.addresses = known
+            return
+        if self._is_given and (owner := _owner_of(self._store)):
+            self.addresses = owner
             return
         self._directory.mkdir(parents=True, exist_ok=True)
         self._journal.write("service", store=str(self._store))
@@ -209,6 +213,21 @@ def _addresses_of(url: str) -> dict[str, Any]:
     if "mqtt" not in addresses:
         raise UrlError(f"{url} is no provenance service: its /health names no broker.")
     return {**addresses, "http": url}
+
+
+def _owner_of(store: StoreUrl) -> dict[str, Any] | None:
+    """Return the addresses of the service that owns a store already; None where none answers."""
+    from optiprov.store.connection import owner_of
+
+    owner = owner_of(store)
+    if owner is None:
+        return None
+    try:
+        return owner.health()
+    except ServiceUnavailable:  # it has just ended
+        return None
+    finally:
+        owner.close()
 
 
 def _port(url: Any) -> int:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,38 @@ from optiprov.deploy import watchdog
 from optiprov.deploy.journal import marker_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from typing_extensions import Self
 
 CLOSE_TIMEOUT_S = 5.0
+_GONE_TIMEOUT_S = 2 * watchdog.DEADLINE_S
+_LOOK_S = 0.05
+
+
+def wait_for_supervisors(assignments: Collection[str]) -> None:
+    """Wait until what supervised an owner that died has ended all that it had to end.
+
+    Until then it would end new processes with the same marker too.
+
+    Args:
+        assignments: What marked the owner's processes, `NAME=value`.
+    """
+    deadline = time.monotonic() + _GONE_TIMEOUT_S
+    while time.monotonic() < deadline and any(map(_is_supervised, assignments)):
+        time.sleep(_LOOK_S)
+
+
+def _is_supervised(assignment: str) -> bool:
+    program = str(Path(watchdog.__file__))
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # ended meanwhile
+            continue
+        if program in arguments and assignment in arguments:
+            return True
+    return False
 
 
 class Supervisor:

@@ -255,6 +255,21 @@ def test_killed_deploy_ends_all_and_can_be_finalized(write, verb, start_verb):
     assert verb("destroy", scenario)[0] == 0
 
 
+def test_verb_after_a_killed_deploy_is_not_ended_with_it(write, verb, start_verb):
+    """What it starts has the same marker: it waits until the dead one is cleaned up."""
+    scenario = write("- hosts: all\n  launch:\n    - shell: exec sleep 300\n      poll: 0\n")
+    process = start_verb("deploy", scenario, "--pause", stdin=subprocess.PIPE)
+    experiment = only_experiment(scenario)
+    (old,) = until(lambda: processes(experiment))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert verb("workflow", scenario, "launch")[0] == 0
+    (new,) = processes(experiment)
+    assert new != old
+    assert verb("destroy", scenario)[0] == 0
+    assert remains(experiment) == []
+
+
 def test_killed_launch_can_be_repeated(write, verb, start_verb):
     """What the launch started ends; what prepare left in the background goes on; the next launch is done."""
     workflow = (

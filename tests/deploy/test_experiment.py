@@ -35,8 +35,7 @@ def deployed(scenario):
     experiment = Experiment.create(scenario, None, repeat=3)
     experiment.layers_services()
     yield experiment
-    if experiment.directory.exists():
-        Experiment.open(experiment.directory).destroy()
+    Experiment.destroy_at(experiment.directory)
 
 
 def state(experiment):
@@ -199,3 +198,29 @@ def test_directory_that_cannot_be_made_is_told(scenario):
     """The message names it and the option for another place."""
     with pytest.raises(ScenarioError, match=r"cannot be made: .*Give another place with --output"):
         Experiment.create(scenario, None, output=Path("/proc/none"))
+
+
+@pytest.mark.usefixtures("deployed")
+def test_hosts_that_were_not_deployed_are_refused(scenario):
+    """After an edit of layers_services.yaml the message says which hosts differ; undone, all is well."""
+    file = scenario / "layers_services.yaml"
+    before = file.read_text()
+    file.write_text(before.replace("name: Worker", "name: Client"))
+    with pytest.raises(ScenarioError, match=r"added: edge.client.1.1; removed: edge.worker.1.1"):
+        Experiment.open(scenario).prepare()
+    file.write_text(before)
+    Experiment.open(scenario).prepare()
+
+
+def test_experiment_of_a_broken_scenario_can_be_destroyed(deployed, scenario):
+    """Its own files tell what there is to end and to remove; what is fetched and logged stays."""
+    Experiment.open(scenario).prepare()
+    (scenario / "layers_services.yaml").write_text("nonsense")
+    with pytest.raises(ScenarioError):
+        Experiment.open(scenario)
+    assert Experiment.destroy_at(scenario) == deployed.directory
+    assert not (deployed.directory / "hosts").exists()
+    assert (deployed.directory / "logs").is_dir()
+    assert state(deployed)["status"] == "destroyed"
+    with pytest.raises(ScenarioError, match="has no experiment"):
+        Experiment.destroy_at(scenario / "nothing")

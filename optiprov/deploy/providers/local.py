@@ -175,12 +175,7 @@ class LocalProvider(Provider):
         """Remove the hosts' directories but a spool that is not empty, and give the ports back."""
         self._close_namespaces()
         for directory in self._directories:
-            for name in ("work", "home", "tmp"):
-                shutil.rmtree(directory / name, ignore_errors=True)
-            (directory / "fstab").unlink(missing_ok=True)
-            for left in (directory / "spool", directory, directory.parent):
-                if left.is_dir() and not any(left.iterdir()):
-                    left.rmdir()
+            remove_directory(directory)
         self._directories.clear()
         self._ports.release()
 
@@ -213,6 +208,16 @@ class LocalProvider(Provider):
         limiting = limiting_command(placement.limits, len(self._directories) - 1)
         environment = request.environment_of(placement)
         return LocalHost(placement, port, directory, isolation, environment, limiting)
+
+
+def remove_directory(directory: Path) -> None:
+    """Remove the directory of a host, but a spool that is not empty."""
+    for name in ("work", "home", "tmp"):
+        shutil.rmtree(directory / name, ignore_errors=True)
+    (directory / "fstab").unlink(missing_ok=True)
+    for left in (directory / "spool", directory, directory.parent):
+        if left.is_dir() and not any(left.iterdir()):
+            left.rmdir()
 
 
 def _visible_directories(request: HostRequest) -> list[Path]:

@@ -45,7 +45,7 @@ PLAY = """\
         ("block: [{command: ls}]", "block"),
         ("command: ls\n      notify: x", "notify"),
         ("command: ls\n      delegate_to: localhost", "delegate_to"),
-        ("copy: {src: a, dest: b, validate: c}", "copy with validate"),
+        ("copy: {content: a, dest: b, validate: c}", "copy with validate"),
         ("command: ls\n      with_nested: [[1], [2]]", "with_nested"),
         ("command: echo {{ 'x' | password_hash }}", "filter password_hash"),
         ("command: echo {{ lookup('password', 'x') }}", "lookup password"),
@@ -90,7 +90,9 @@ def test_deployment_is_refused_without_the_extra(write_scenario, tmp_path, monke
 
 def test_tasks_stand_in_their_own_lines_in_the_playbook(write_scenario):
     """So that Ansible tells the lines of the scenario, in blocks too."""
-    scenario = load_scenario(write_scenario(PLAY))
+    directory = write_scenario(PLAY)
+    (directory / "greeting.txt").touch()
+    scenario = load_scenario(directory)
     text = playbook_text(scenario.plays[0], "prepare", [])
     (play,) = yaml.safe_load(text)
     assert [task.get("name") for task in play["tasks"]][-1] == "last"
@@ -105,7 +107,9 @@ def test_stage_runs_in_ansible_on_the_hosts(deploy, write_scenario):
     """In their namespace, directory and environment; recorded with lines, outcomes, output, background."""
     scenario = write_scenario(PLAY, layers=LAYERS)
     (scenario / "greeting.txt").write_text("hello\n")
-    (scenario / "more.yaml").write_text("- name: included\n  shell: echo included\n")
+    (scenario / "more.yaml").write_text(
+        "- name: included\n  shell: echo included; exit 1\n  ignore_errors: true\n"
+    )
     deployment = deploy(scenario=scenario)
     with pytest.raises(DeploymentError, match=r"workflow.yaml:18: task 'command' .* host edge.worker.1.1"):
         deployment.prepare()
@@ -125,6 +129,10 @@ def test_stage_runs_in_ansible_on_the_hosts(deploy, write_scenario):
     assert (deployment.directory / "fetched" / host.id / "there" / "greeting").read_text() == "hello\n"
     ends = {task["host"]: task for task in records if task["task"] == "later" and task["outcome"] == "done"}
     assert ends.keys() == {"cloud.master.1.1", "edge.worker.1.1"}
+    left = {path.name for path in deployment.directory.glob("ansible/*/*")}
+    assert left == {
+        *("ansible.cfg", "ansible.err", "ansible.out", "events.jsonl", "inventory.json", "playbook.yaml")
+    }
     names = {task["task"] for task in records if task["host"] == host.id}
     assert {"included", "last"} <= names
     assert not {task["task"] for task in records if task["host"] == "edge.worker.1.1"} & {"last"}

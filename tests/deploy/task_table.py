@@ -81,7 +81,7 @@ TASKS = {
     "copy not forced": ("copy: {content: y, dest: file, force: false}", {"changed": False}),
     "copy of data": ("copy: {content: {a: [1, true]}, dest: data}", {"changed": True}),
     "data": ("command: cat data", {"stdout": '{"a": [1, true]}'}),
-    "copy of nothing": ("copy: {src: nowhere, dest: x}", {"failed": True, "changed": False}),
+    "copy of nothing": ("copy: {src: \"{{ 'nowhere' }}\", dest: x}", {"failed": True, "changed": False}),
     "copy there": ("copy: {src: file, dest: other, remote_src: true}", {"changed": True, "failed": False}),
     "directory": ("file: {path: a/b, state: directory, mode: '0700'}", {"changed": True}),
     "directory again": ("file: {path: a/b, state: directory}", {"changed": False}),

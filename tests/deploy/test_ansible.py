@@ -45,7 +45,7 @@ PLAY = """\
         ("block: [{command: ls}]", "block"),
         ("command: ls\n      notify: x", "notify"),
         ("command: ls\n      delegate_to: localhost", "delegate_to"),
-        ("copy: {src: workflow.yaml, dest: b, validate: c}", "copy with validate"),
+        ("copy: {content: a, dest: b, validate: c}", "copy with validate"),
         ("command: ls\n      with_nested: [[1], [2]]", "with_nested"),
         ("command: echo {{ 'x' | password_hash }}", "filter password_hash"),
         ("command: echo {{ lookup('password', 'x') }}", "lookup password"),
@@ -91,7 +91,7 @@ def test_deployment_is_refused_without_the_extra(write_scenario, tmp_path, monke
 def test_tasks_stand_in_their_own_lines_in_the_playbook(write_scenario):
     """So that Ansible tells the lines of the scenario, in blocks too."""
     directory = write_scenario(PLAY)
-    (directory / "greeting.txt").write_text("hello\n")
+    (directory / "greeting.txt").touch()
     scenario = load_scenario(directory)
     text = playbook_text(scenario.plays[0], "prepare", [])
     (play,) = yaml.safe_load(text)

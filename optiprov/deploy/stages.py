@@ -6,7 +6,6 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from optiprov.deploy.ansible import AnsibleRun
 from optiprov.deploy.background import Background
 from optiprov.deploy.execution import Execution
 from optiprov.deploy.play_variables import play_hosts
@@ -183,6 +182,8 @@ class StageRun:
         self._play = play
         try:
             if reason_for_ansible(play, self.stage) is not None:
+                from optiprov.deploy.ansible import AnsibleRun  # few scenarios pay for its import
+
                 AnsibleRun(self._workbench, play, active, self).run(results)
             else:
                 self._run_tasks(play, active, results)

@@ -93,16 +93,13 @@ def _version(value: Any, version: Any, operation: str = "eq", **_: Any) -> bool:
         raise TemplateError(
             f"version: got the operator {operation!r}, expected one of {sorted(_COMPARISONS)}"
         )
-    one, other = _version_key(value), _version_key(version)
-    longest = max(len(one), len(other))
-    padded = [[*key, *[(0, 0, "")] * (longest - len(key))] for key in (one, other)]
-    return _COMPARISONS[operation](*padded)
+    return _COMPARISONS[operation](_version_key(value), _version_key(version))
 
 
 def _version_key(version: Any) -> list[tuple[int, int, str]]:
-    """Numbers by value; a letter, as of `1.0rc1`, goes before the release."""
-    parts = re.findall(r"\d+|[a-z]+", str(version).lower())
-    return [(0, int(part), "") if part.isdigit() else (-1, 0, part) for part in parts]
+    """Numbers by value, letters by the alphabet; what is longer is later, so `1.0rc1` is after `1.0`."""
+    parts = re.findall(r"\d+|[a-z]+", str(version))
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
 
 
 TESTS: Mapping[str, Callable[..., bool]] = {

@@ -45,7 +45,7 @@ PLAY = """\
         ("block: [{command: ls}]", "block"),
         ("command: ls\n      notify: x", "notify"),
         ("command: ls\n      delegate_to: localhost", "delegate_to"),
-        ("copy: {src: a, dest: b, validate: c}", "copy with validate"),
+        ("copy: {content: a, dest: b, validate: c}", "copy with validate"),
         ("command: ls\n      with_nested: [[1], [2]]", "with_nested"),
         ("command: echo {{ 'x' | password_hash }}", "filter password_hash"),
         ("command: echo {{ lookup('password', 'x') }}", "lookup password"),
@@ -90,7 +90,9 @@ def test_deployment_is_refused_without_the_extra(write_scenario, tmp_path, monke
 
 def test_tasks_stand_in_their_own_lines_in_the_playbook(write_scenario):
     """So that Ansible tells the lines of the scenario, in blocks too."""
-    scenario = load_scenario(write_scenario(PLAY))
+    directory = write_scenario(PLAY)
+    (directory / "greeting.txt").touch()
+    scenario = load_scenario(directory)
     text = playbook_text(scenario.plays[0], "prepare", [])
     (play,) = yaml.safe_load(text)
     assert [task.get("name") for task in play["tasks"]][-1] == "last"
@@ -98,6 +100,25 @@ def test_tasks_stand_in_their_own_lines_in_the_playbook(write_scenario):
     for number, line in enumerate(PLAY.splitlines()):
         if "name: fails" in line or "name: last" in line:
             assert line.split("name: ")[1].split(",")[0] in lines[number]
+
+
+def test_files_below_working_dir_are_sought_among_the_artifacts(write_scenario):
+    """As E2Clab's users mean it; what is on the host is left alone."""
+    workflow = (
+        "- hosts: all\n  prepare:\n"
+        "    - copy: {src: '{{ working_dir }}/workflow.yaml', dest: /tmp/}\n"
+        "    - copy: {src: '{{ working_dir }}/made', dest: /tmp/, remote_src: true}\n"
+        "    - ansible.builtin.template: src={{ working_dir }}/workflow.yaml dest={{ working_dir }}/x\n"
+        "    - script: '{{working_dir}}/workflow.yaml {{ working_dir }}/x'\n"
+        "    - block: [{copy: {src: '{{ working_dir }}/workflow.yaml', dest: y}}]\n"
+    )
+    text = playbook_text(load_scenario(write_scenario(workflow)).plays[0], "prepare", [])
+    tasks = yaml.safe_load(text)[0]["tasks"]
+    assert tasks[0]["copy"]["src"] == "workflow.yaml"
+    assert tasks[1]["copy"]["src"] == "{{ working_dir }}/made"
+    assert tasks[2]["ansible.builtin.template"] == "src=workflow.yaml dest={{ working_dir }}/x"
+    assert tasks[3]["script"] == "workflow.yaml {{ working_dir }}/x"
+    assert tasks[4]["block"][0]["copy"]["src"] == "workflow.yaml"
 
 
 @needs_ansible

@@ -1,16 +1,23 @@
 """The JSON Schemas say of a file what reading it says, as far as a schema can."""
 
+import datetime
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from optiprov.deploy.json_schema import FILES, file_schema
+from optiprov.deploy.kinds import Place
 from optiprov.deploy.models.base import Nested
+from optiprov.deploy.problems import Problems
+from optiprov.deploy.yaml_source import YamlSource
 
 from .conftest import SCENARIOS
-from .test_properties import SEEDS
+from .test_properties import ODD_VALUES, SEEDS, places, replaced
 from .test_scenario_files import CONTINUUM
 
 
@@ -67,6 +74,33 @@ def test_schemas_accept_what_only_ansible_runs():
     """Modules by their long names, loops of lookups, blocks."""
     tasks = "[{community.docker.docker_container: {name: a}}, {block: [{apt: git, with_nested: [a]}]}]"
     validator("workflow").validate(yaml.safe_load(f"- {{hosts: a, become: true, prepare: {tasks}}}"))
+
+
+VALIDATORS = {name: validator(name.removesuffix(".yaml")) for name in SEEDS}
+DOCUMENTS = {
+    name: yaml.safe_load(text.replace("2026-01-31 19:00:00", "'2026-01-31 19:00:00'"))
+    for name, text in SEEDS.items()
+}
+VALUES = [value for value in ODD_VALUES if not isinstance(value, bytes | datetime.date)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_schemas_accept_odd_values_where_reading_does(data):
+    """What is read without a problem, no editor underlines; tasks, which others read, left out."""
+    name = data.draw(st.sampled_from(sorted(SEEDS)))
+    stages = {"prepare", "launch", "finalize"}
+    where = [
+        at for at in places(DOCUMENTS[name]) if not stages & {part for part in at if isinstance(part, str)}
+    ]
+    document = replaced(
+        DOCUMENTS[name], data.draw(st.sampled_from(where)), data.draw(st.sampled_from(VALUES))
+    )
+    problems = Problems()
+    source = YamlSource(Path(name), document, {})
+    FILES[name.removesuffix(".yaml")].read(document, Place(source, (), problems))
+    if not problems.found:
+        VALIDATORS[name].validate(json.loads(json.dumps(document)))
 
 
 def test_every_key_says_what_it_means():

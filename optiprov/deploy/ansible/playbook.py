@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ OWN_FETCH = "optiprov_fetch"
 """The action that fetches to where a deployment keeps what was fetched."""
 
 _FETCHES = frozenset({"fetch", "ansible.builtin.fetch", "ansible.legacy.fetch"})
+
+_PREFIX = re.compile(r"ansible\.(builtin|legacy)\.")
+_TAKE_FILES = frozenset({"copy", "script", "template"})
+_BELOW_WORKING_DIR = re.compile(r"""(^|\bsrc=)(["']?)\{\{\s*working_dir\s*\}\}/+""")
 
 _ANSIBLES_OWN = frozenset(
     {"ansible_check_mode", "ansible_play_hosts", "ansible_play_hosts_all", "group_names", "groups"}
@@ -100,6 +105,20 @@ def link_sources(directory: Path, sources: Sequence[Path]) -> None:
                 link.symlink_to(path)
 
 
+def _from_artifacts(arguments: Any) -> Any:
+    """Arguments whose source below `working_dir` is sought among the artifacts, as E2Clab's users mean it."""
+    if isinstance(arguments, str):
+        return _BELOW_WORKING_DIR.sub(r"\1\2", arguments)
+    if not isinstance(arguments, dict) or arguments.get("remote_src") not in (None, False, "no", "false"):
+        return arguments
+    return {
+        name: _BELOW_WORKING_DIR.sub(r"\1\2", value)
+        if name in ("src", "cmd") and isinstance(value, str)
+        else value
+        for name, value in arguments.items()
+    }
+
+
 class _FlowWriter:
     """Writes values as YAML in flow style, each not before the line that it has in another file."""
 
@@ -134,7 +153,10 @@ class _FlowWriter:
         for key, element in value.items():
             below = (*at, key if isinstance(key, int) else str(key))
             self._go_to(below)
-            is_fetch = key in _FETCHES and isinstance(at[-1], int)  # in a task, which is an element of a list
+            is_task = isinstance(at[-1], int)  # an element of a list
+            is_fetch = key in _FETCHES and is_task
+            if is_task and _PREFIX.sub("", str(key)) in _TAKE_FILES:
+                element = _from_artifacts(element)
             self.write(f"{json.dumps(OWN_FETCH if is_fetch else str(key), ensure_ascii=False)}: ")
             self.value(element, below)
             self.write(", ")

@@ -23,6 +23,13 @@ def _nsenter() -> str | None:
     return shutil.which("nsenter")
 
 
+@lru_cache(maxsize=1)
+def _sets_directory() -> bool:
+    """Whether nsenter sets the directory inside (util-linux 2.38), which saves a shell for each process."""
+    probe = subprocess.run([str(_nsenter()), "--help"], capture_output=True, check=False)
+    return b"--wdns" in probe.stdout
+
+
 class Namespace:
     """A mount namespace, kept by open files of this process; making the mounts costs more than entering.
 
@@ -55,7 +62,10 @@ class Namespace:
             f"--{'mount' if kind == 'mnt' else kind}=/proc/{os.getpid()}/fd/{descriptor}"
             for kind, descriptor in zip(self._kinds, self._descriptors, strict=True)
         ]
-        return [str(_nsenter()), "--preserve-credentials", *kept, "--", SHELL, "-c", ENTER, "sh", chdir]
+        entering = [str(_nsenter()), "--preserve-credentials", *kept]
+        if _sets_directory():
+            return [*entering, f"--wdns={chdir}", "--"]
+        return [*entering, "--", SHELL, "-c", ENTER, "sh", chdir]
 
     def wait(self) -> None:
         """Wait until it is made."""

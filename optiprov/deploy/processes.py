@@ -123,7 +123,12 @@ class ProcessTable:
         if timeout_s is None:
             process.wait()
             return True
-        descriptor = os.pidfd_open(process.pid)
+        try:
+            descriptor = os.pidfd_open(process.pid)
+        except OSError:  # a kernel before 5.3, or a sandbox that forbids it
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout_s)
+            return process.returncode is not None
         try:
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)

@@ -102,31 +102,14 @@ def test_tasks_stand_in_their_own_lines_in_the_playbook(write_scenario):
             assert line.split("name: ")[1].split(",")[0] in lines[number]
 
 
-def test_files_below_working_dir_are_sought_among_the_artifacts(write_scenario):
-    """As E2Clab's users mean it; what is on the host is left alone."""
-    workflow = (
-        "- hosts: all\n  prepare:\n"
-        "    - copy: {src: '{{ working_dir }}/workflow.yaml', dest: /tmp/}\n"
-        "    - copy: {src: '{{ working_dir }}/made', dest: /tmp/, remote_src: true}\n"
-        "    - ansible.builtin.template: src={{ working_dir }}/workflow.yaml dest={{ working_dir }}/x\n"
-        "    - script: '{{working_dir}}/workflow.yaml {{ working_dir }}/x'\n"
-        "    - block: [{copy: {src: '{{ working_dir }}/workflow.yaml', dest: y}}]\n"
-    )
-    text = playbook_text(load_scenario(write_scenario(workflow)).plays[0], "prepare", [])
-    tasks = yaml.safe_load(text)[0]["tasks"]
-    assert tasks[0]["copy"]["src"] == "workflow.yaml"
-    assert tasks[1]["copy"]["src"] == "{{ working_dir }}/made"
-    assert tasks[2]["ansible.builtin.template"] == "src=workflow.yaml dest={{ working_dir }}/x"
-    assert tasks[3]["script"] == "workflow.yaml {{ working_dir }}/x"
-    assert tasks[4]["block"][0]["copy"]["src"] == "workflow.yaml"
-
-
 @needs_ansible
 def test_stage_runs_in_ansible_on_the_hosts(deploy, write_scenario):
     """In their namespace, directory and environment; recorded with lines, outcomes, output, background."""
     scenario = write_scenario(PLAY, layers=LAYERS)
     (scenario / "greeting.txt").write_text("hello\n")
-    (scenario / "more.yaml").write_text("- name: included\n  shell: echo included\n")
+    (scenario / "more.yaml").write_text(
+        "- name: included\n  shell: echo included; exit 1\n  ignore_errors: true\n"
+    )
     deployment = deploy(scenario=scenario)
     with pytest.raises(DeploymentError, match=r"workflow.yaml:18: task 'command' .* host edge.worker.1.1"):
         deployment.prepare()
@@ -146,6 +129,10 @@ def test_stage_runs_in_ansible_on_the_hosts(deploy, write_scenario):
     assert (deployment.directory / "fetched" / host.id / "there" / "greeting").read_text() == "hello\n"
     ends = {task["host"]: task for task in records if task["task"] == "later" and task["outcome"] == "done"}
     assert ends.keys() == {"cloud.master.1.1", "edge.worker.1.1"}
+    left = {path.name for path in deployment.directory.glob("ansible/*/*")}
+    assert left == {
+        *("ansible.cfg", "ansible.err", "ansible.out", "events.jsonl", "inventory.json", "playbook.yaml")
+    }
     names = {task["task"] for task in records if task["host"] == host.id}
     assert {"included", "last"} <= names
     assert not {task["task"] for task in records if task["host"] == "edge.worker.1.1"} & {"last"}

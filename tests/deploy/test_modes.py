@@ -14,6 +14,7 @@ SYMBOLS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 0o7777))
 def test_octal_digits_are_read(mode):
     """With and without a leading zero, and as the number that YAML makes of it."""

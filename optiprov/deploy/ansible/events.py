@@ -70,8 +70,9 @@ class EventReader:
 
     def read(self, path: Path) -> Events:
         """The results in a file of events; output of tasks goes to their logs."""
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        events = [json.loads(line) for line in lines]
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        # A run that was killed may leave a line that has no end.
+        events = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
         failed_hosts = {host for event in events for host in event.get("failed_hosts", ())}
         results: list[TaskResult] = []
         failures: dict[str, TaskResult] = {}

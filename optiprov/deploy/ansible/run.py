@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -80,12 +81,15 @@ class AnsibleRun:
             DeploymentError: Ansible did not come to the tasks.
             StoppedError: The deployment is being stopped.
         """
-        self._write()
-        status = self._run_ansible()
+        try:
+            self._write()
+            status = self._run_ansible()
+            reader = EventReader(self._workbench, self._stage, self._play, self._playbook)
+            events = reader.read(self._events)
+        finally:
+            self._clean()
         if self._control.is_over:
             return
-        reader = EventReader(self._workbench, self._stage, self._play, self._playbook)
-        events = reader.read(self._events)
         results += events.results
         for result in events.results:
             self._workbench.log(result)
@@ -99,12 +103,21 @@ class AnsibleRun:
         self._directory.mkdir(parents=True)
         marks = self._workbench.processes.marks(self._stage)
         self._playbook.write_text(playbook_text(self._play, self._stage, self._hosts), encoding="utf-8")
+        (self._directory / "inventory.json").touch(0o600)
         (self._directory / "inventory.json").write_text(inventory(self._hosts, marks), encoding="utf-8")
         (self._directory / "ansible.cfg").touch()  # so that the user's own is not read
         enter = {one.host.id: one.host.enclosed([PLACE]) for one in self._hosts}
+        (self._directory / "hosts.json").touch(0o600)  # it has the hosts' environment
         (self._directory / "hosts.json").write_text(json.dumps(enter), encoding="utf-8")
-        (self._directory / "hosts.json").chmod(0o600)  # it has the hosts' environment
         link_sources(self._directory, self._workbench.sources)
+
+    def _clean(self) -> None:
+        """Leave what tells what was run and what came of it: playbook, inventory, events, output."""
+        for path in self._directory.iterdir():
+            if path.is_symlink() or path.name == "hosts.json":
+                path.unlink()
+        for name in ("home", "tmp"):
+            shutil.rmtree(self._directory / name, ignore_errors=True)
 
     def _run_ansible(self) -> int:
         argv = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(self._directory / "inventory.json")]

@@ -247,7 +247,7 @@ class Deployment:
         return has_ended
 
     def stop(self) -> None:
-        """End the application's processes: TERM, KILL after 3 s. Not a failure; safe to call twice.
+        """End the processes that this one started: TERM, KILL after 3 s. No failure; safe to call twice.
 
         It is final: a launch that is about to begin in another thread does not, and `finalize` is the
         only stage that can follow. Once `finalize` has begun, which stops everything itself after the
@@ -255,8 +255,12 @@ class Deployment:
         """
         with self._lock:
             self._is_stopped = True
-            if not self._is_finalized:
-                self._stop_application()
+            if self._is_finalized:
+                return
+            self._stop_application()
+            if self._supervisor is not None:
+                # Ctrl-C may have come between the start of a process and the note of it.
+                end_processes((self._supervised,), set())
 
     def finish(self) -> Path:
         """Run the stage finalize, then end all processes; the hosts stay for further stages.
@@ -287,9 +291,9 @@ class Deployment:
         return self.directory
 
     def end(self) -> None:
-        """End all processes; further stages may follow."""
+        """End all processes, those of earlier commands too; further stages may follow."""
         with self._lock:
-            self._stop_application()
+            self._end_all()
 
     def detach(self) -> None:
         """Leave a detached deployment as it is: what runs goes on after this process has ended."""
@@ -443,6 +447,10 @@ class Deployment:
         self._end_processes()
         if self._launch is not None:
             self._launch.join(STOP_TIMEOUT_S)
+
+    def _end_all(self) -> None:
+        """End the application, what earlier processes left of it, and what monitors it."""
+        self._stop_application()
         if self.is_detached:
             self._end_earlier_processes()
         if self.scenario.is_monitored:
@@ -461,7 +469,7 @@ class Deployment:
     def _undo(self) -> None:
         """Undo what the journal says was made."""
         with self._lock:
-            self._stop_application()
+            self._end_all()
         self._infrastructure.destroy()
         if self._supervisor is not None:
             self._supervisor.close()

@@ -218,11 +218,7 @@ class Experiment:
         with self._working("workflow launch", app_conf):
             deployment = self._attached()
             deployment.use_app_conf(app_conf)
-            try:
-                deployment.launch(duration_s=duration_s, timeout_s=self.scenario.walltime_s)
-            except KeyboardInterrupt:
-                deployment.stop()
-                raise
+            deployment.launch(duration_s=duration_s, timeout_s=self.scenario.walltime_s)
 
     def workflow_finalize(self, app_conf: str | None = None) -> None:
         """Run the stage finalize alone; nothing is ended.
@@ -319,6 +315,8 @@ class Experiment:
                 outcome = "done"
             except KeyboardInterrupt:
                 outcome = "interrupted"
+                if self._deployment is not None:
+                    self._deployment.stop()
                 raise
             finally:
                 noted |= {"ended_at": now(), "outcome": outcome}

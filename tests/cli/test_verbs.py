@@ -13,7 +13,7 @@ import yaml
 from optiprov import connect
 from optiprov.deploy.watchdog import find_processes
 
-WAIT_S = 60
+WAIT_S = 90
 TESTBEDS = """\
 environment:
   job_name: verbs
@@ -344,17 +344,25 @@ def test_killed_finalize_is_done_again(write, verb, start_verb):
     assert not (experiment / "hosts").exists()
 
 
-def test_interrupted_launch_ends_what_it_started(write, verb, start_verb):
-    """Ctrl-C is status 130 and leaves no process of the launch."""
-    scenario = write("- hosts: all\n  launch:\n    - shell: exec sleep 300\n")
+@pytest.mark.parametrize("stage", ["prepare", "launch"])
+def test_interrupted_stage_ends_what_it_started(stage, write, verb, start_verb):
+    """Ctrl-C is status 130 and leaves no process of the stage; what earlier commands left goes on."""
+    workflow = (
+        "- hosts: all\n  finalize:\n    - shell: exec sleep 300\n      poll: 0\n"
+        f"  {stage}:\n    - shell: exec sleep 301\n"
+    )
+    scenario = write(workflow)
     assert verb("layers-services", scenario)[0] == 0
+    assert verb("workflow", scenario, "finalize")[0] == 0
     experiment = only_experiment(scenario)
-    process = start_verb("workflow", scenario, "launch", stderr=subprocess.PIPE)
-    until(lambda: processes(experiment))
+    (server,) = processes(experiment)
+    process = start_verb("workflow", scenario, stage, stderr=subprocess.PIPE)
+    until(lambda: len(processes(experiment)) == 2)
     process.send_signal(signal.SIGINT)
     assert (process.communicate(timeout=WAIT_S)[1].strip(), process.returncode) == ("Interrupted.", 130)
-    assert processes(experiment) == []
+    assert processes(experiment) == [server]
     assert verb("destroy", scenario)[0] == 0
+    assert remains(experiment) == []
 
 
 def test_experiments_of_one_scenario_run_side_by_side(write, verb, start_verb, tmp_path):

@@ -53,7 +53,7 @@ class _Ending:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # all is done
         logging.shutdown()  # its own handler was registered before ours
-        for stream in (sys.stdout, sys.stderr):
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # a stream that came closed is None
             try:
                 stream.flush()
             except (OSError, ValueError):  # the reader is gone, or the disk is full

@@ -5,6 +5,7 @@ end, by another process, is answered by the database itself.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,13 +19,15 @@ _QUESTION = ["--where", "transformation = training", "--agg", "count:generated.a
 
 def main():
     """Run the study, and ask for what it stored."""
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the study, which needs the server
     with tempfile.TemporaryDirectory(prefix="optiprov-monetdb-") as directory:
         server = MonetDBServer(Path(directory) / "provenance")
         try:
             optiprov = [sys.executable, "-m", "optiprov.cli"]
             study = ["optimize", "experiments/digits/optimization.py", "--seed", "1"]
             options = ["--num-samples", str(_TRIALS), "--store", server.url]
-            subprocess.run([*optiprov, *study, *options], check=True)
+            if status := subprocess.run([*optiprov, *study, *options], check=False).returncode:
+                sys.exit(status)
             answer = subprocess.run(
                 [*optiprov, "query", "--store", server.url, *_QUESTION],
                 check=True, stdout=subprocess.PIPE, text=True,

@@ -146,6 +146,7 @@ class MonetDBServer:
                 stderr=errors,
                 text=True,
                 cwd=engine.HERE.parents[1],
+                start_new_session=True,  # Ctrl-C is for those who use it
             )
         timer = threading.Timer(_READY_TIMEOUT_S, self.process.kill)
         timer.start()

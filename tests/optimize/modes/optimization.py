@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 from ray.tune.schedulers import AsyncHyperBandScheduler
 from ray.tune.search import ConcurrencyLimiter, Searcher
@@ -37,6 +38,13 @@ class GivesUp(Searcher):
         self._inner.on_trial_complete(trial_id, result, error=error)
 
 
+def die_when_begun(directory):
+    """Kill this process once the trial's application has said that it has begun."""
+    while not any(output.read_text() for output in directory.glob("logs/*/launch-*.out")):
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Modes(Optimization):
     """One trial a mode, in order."""
 
@@ -67,7 +75,7 @@ class Modes(Optimization):
         assert self.trials_seen == 1, "an attribute leaked from the trial before"
         self.prepare()
         if config["mode"] == "dies":
-            threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            threading.Thread(target=die_when_begun, args=(self.trial.directory,), daemon=True).start()
         if config["mode"] == "raises":
             raise RuntimeError("the objective itself is wrong")
         self.launch(wait=not os.environ.get("TEST_SCHEDULER"))

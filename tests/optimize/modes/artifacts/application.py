@@ -13,6 +13,7 @@ workflow = Workflow("modes")
 workflow.begin()
 task = Task(1, workflow, "work", [])
 task.begin([Data("work_input", "modes", [], {"mode": [mode], "level": [level]})])
+print("begun", flush=True)
 steps = {"endless": 10_000, "dies": 10_000}.get(mode, 5)
 for step in range(steps):
     progress = Task(f"step-{step}", workflow, "step", [1])

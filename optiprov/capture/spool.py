@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from optiprov.wire import ShapeTuple
 
 _SEGMENT_BYTES = 1 << 20  # about: half of it for slots, half for payloads
+_MIN_SLOTS = 4
 _MAX_SHAPES = 64  # in a segment; they go along with each batch
 _GIVE_WAY_TIMES = 100
 _REMOVE_TIMES = 10
@@ -72,7 +73,7 @@ class SpoolWriter:
             os.close(self._lock_file)
             remove_spool(directory)
             raise
-        self._slot_count = segment_bytes // 2 // SLOT_BYTES
+        self._slot_count = max(_MIN_SLOTS, segment_bytes // 2 // SLOT_BYTES)
         self._heap_bytes = segment_bytes // 2
         self._take_room = take_room
         self._lock = threading.RLock()

@@ -1,5 +1,7 @@
 """A tombstone is there once, whatever instruction a kill or a Ctrl-C strikes at."""
 
+import random
+
 import pytest
 
 EACH_INSTRUCTION = """
@@ -10,6 +12,7 @@ from optiprov.capture.spool import SpoolWriter, leave_tombstone, lock_spool
 from optiprov.capture.spool_reader import SpoolReader
 
 root, who, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+first, step = int(sys.argv[4]), int(sys.argv[5])
 NOT_STRUCK, LIMIT = 3, 3000
 is_full = False
 
@@ -74,7 +77,7 @@ def counted(directory):
         counts += [record[1] for record in map(json.loads, batch) if record[0] not in ("x", "y")]
     return sum(counts)
 
-for number in range(1, LIMIT):
+for number in range(first, LIMIT, step):
     directory = root / str(number)
     child = os.fork()
     if child == 0:
@@ -93,9 +96,26 @@ for number in range(1, LIMIT):
 """
 
 
-@pytest.mark.parametrize(("who", "how"), [("writer", "kill"), ("writer", "raise"), ("sender", "kill")])
+CASES = pytest.mark.parametrize(
+    ("who", "how"), [("writer", "kill"), ("writer", "raise"), ("sender", "kill")]
+)
+
+
+@CASES
 def test_what_is_lost_is_counted_once_whatever_instruction_is_struck(run_python, tmp_path, who, how):
-    """Each instruction that leaves the tombstone is struck once: of the client, or of who sends its spool."""
-    (tmp_path / "spools").mkdir()
-    instructions, _ = run_python(EACH_INSTRUCTION, tmp_path / "spools", who, how)
+    """One in ten of the instructions that leave the tombstone: of the client, or of who sends its spool."""
+    strike(run_python, tmp_path, who, how, random.SystemRandom().randrange(1, 11), 10)
+
+
+@CASES
+@pytest.mark.long
+def test_what_is_lost_is_counted_once_at_each_instruction(run_python, tmp_path, who, how):
+    """Every one of them."""
+    strike(run_python, tmp_path, who, how, 1, 1)
+
+
+def strike(run_python, directory, who, how, first, step):
+    """Strike at an instruction, and at every so many behind it."""
+    (directory / "spools").mkdir()
+    instructions, _ = run_python(EACH_INSTRUCTION, directory / "spools", who, how, str(first), str(step))
     assert int(instructions) > 50

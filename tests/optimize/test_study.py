@@ -5,155 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import tempfile
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from optiprov import connect
-from tests.optimize.studies import MODES, StudyRun, study
-from tests.waiting import least_of
+from tests.optimize.studies import MODES, study
 
 DIGITS = Path(__file__).parents[2] / "experiments" / "digits"
 
 pytestmark = pytest.mark.slow
-
-
-def is_png(path: Path) -> bool:
-    """Whether a file holds a picture with something on it."""
-    return path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5_000
-
-
-of_one_study = pytest.mark.xdist_group("ended")  # the tests that look at the same study run in one process
-
-
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory):
-    """A study of one trial for each way in which an application can end."""
-    modes = "fine,crash,silent,nan,raises,killed,dies,fine"
-    with study(tmp_path_factory.mktemp("ended"), TEST_MODES=modes) as run:
-        assert run.wait() == 0, run.text()
-        yield run
-
-
-@pytest.fixture(scope="module")
-def trials(ended: StudyRun) -> pd.DataFrame:
-    """The trials of that study, as trials.csv has them, by mode."""
-    return pd.read_csv(ended.results / "trials.csv", na_values=[""], keep_default_na=False).set_index(
-        "config.mode"
-    )
-
-
-@of_one_study
-def test_study_goes_on_when_trials_fail(trials: pd.DataFrame):
-    """A crash, no metric, NaN and an error in the objective are failed trials; the others finish."""
-    statuses = trials.groupby(level=0)["status"].agg(list).to_dict()
-    assert statuses == {
-        "fine": ["finished", "finished"],
-        "crash": ["failed"],
-        "silent": ["failed"],
-        "nan": ["failed"],
-        "raises": ["failed"],
-        "killed": ["failed"],
-        "dies": ["failed"],
-    }
-
-
-@of_one_study
-@pytest.mark.parametrize(
-    ("mode", "words"),
-    [
-        ("crash", ["workflow.yaml:7", "edge.application.1.1", "exit status 3", "the sensor is on fire"]),
-        ("silent", ["has written no work_output.score", "logs"]),
-        ("nan", ["work_output.score = nan", "not a finite number"]),
-        ("killed", ["exit status -9", "SIGKILL"]),
-        ("dies", ["the trial's own process died"]),
-        ("raises", ["RuntimeError: the objective itself is wrong", "optimization.py:"]),
-    ],
-)
-def test_failed_trial_says_why(trials: pd.DataFrame, mode: str, words: list[str]):
-    """The reason of a failure is in trials.csv: where it happened, and what the application said."""
-    reason = trials.loc[mode, "reason"]
-    assert [word for word in words if word not in reason] == []
-
-
-@of_one_study
-def test_traceback_of_a_failed_trial_is_in_its_directory(ended: StudyRun):
-    """What the one-line reason leaves out is kept beside the trial's logs."""
-    assert "raise RuntimeError" in (ended.results / "trials" / "005" / "error.txt").read_text()
-
-
-@of_one_study
-def test_objective_is_the_value_in_the_store(ended: StudyRun, trials: pd.DataFrame):
-    """The reported objective of each finished trial equals what its application emitted."""
-    stored = connect(ended.store).sql(
-        "SELECT r.trial_id, o.score FROM work_output o JOIN prov.run r USING (run_id) WHERE isfinite(o.score)"
-    )
-    finished = trials[trials["status"] == "finished"].set_index("trial_id")["value"]
-    assert stored.set_index("trial_id")["score"].to_dict() == finished.to_dict()
-
-
-@of_one_study
-def test_study_and_trials_are_in_the_store(ended: StudyRun):
-    """The store has the study with its settings, each trial's configuration, and the failed trials' runs."""
-    provenance = connect(ended.store)
-    [recorded] = provenance.studies().to_dict("records")
-    assert (recorded["status"], recorded["metric"], recorded["mode"]) == ("finished", "score", "max")
-    assert json.loads(recorded["settings"])["search"] == "ConcurrencyLimiter(SkOptSearch)"
-    configs = [json.loads(config)["mode"] for config in provenance.trials("study")["config"]]
-    assert sorted(configs) == sorted(["fine", "crash", "silent", "nan", "raises", "killed", "dies", "fine"])
-    runs = provenance.runs().set_index("trial_id")["status"].to_dict()
-    failed = {"study-002": "failed", "study-006": "failed", "study-007": "failed"}
-    assert {trial: runs[trial] for trial in failed} == failed
-    metrics = provenance.trials("study").set_index("trial_id")["metrics"]["study-001"]
-    assert json.loads(metrics) == {"work_output.score": 50, "score": 50}
-
-
-@of_one_study
-def test_results_have_plots_and_a_folder_for_each_trial(ended: StudyRun):
-    """The convergence plot and a scatter for each parameter are pictures; each trial can be run again."""
-    assert is_png(ended.results / "convergence.png")
-    assert is_png(ended.results / "scatter_level.png")
-    for name in ("layers_services.yaml", "workflow.yaml", "optimization.py", "artifacts/application.py"):
-        assert (ended.results / "scenario" / name).is_file()
-    for number in range(1, 9):
-        folder = ended.results / "trials" / f"{number:03d}"
-        assert json.loads((folder / "config.json").read_text()).keys() == {"mode", "level"}
-        assert (folder / "workflow-validate.out").is_file()
-        assert json.loads((folder / "environment.json").read_text())["versions"]["ray"]
-        assert json.loads((folder / "outcome.json").read_text())["status"] in ("finished", "failed")
-
-
-@of_one_study
-def test_summary_shows_the_best_and_what_to_do_next(ended: StudyRun):
-    """The terminal says what was found, where it lies, and which commands to try."""
-    text = ended.text()
-    assert "Best: score = 50" in text
-    assert "results/study/trials.csv" in text
-    assert text.count("optiprov ") >= 3
-    assert "Traceback" not in text
-
-
-@of_one_study
-def test_nothing_is_written_outside_the_results(ended: StudyRun):
-    """Home and temporary directory are empty after a study, and the working directory has results only."""
-    assert list(ended.home.rglob("*")) == []
-    assert list(ended.temporary.iterdir()) == []
-    assert [path.name for path in ended.work.iterdir()] == ["results"]
-
-
-@of_one_study
-def test_no_process_is_left_after_a_study(ended: StudyRun):
-    """Ray, the service, the broker and the applications are gone."""
-    ended.wait_gone()
-
-
-@of_one_study
-def test_hosts_and_spools_are_gone_when_all_is_stored(ended: StudyRun):
-    """Of a trial's hosts only logs and fetched files stay."""
-    assert [path for path in ended.results.rglob("*") if path.name in ("hosts", "spool")] == []
 
 
 def test_scheduler_stops_the_application_of_a_trial_that_falls_behind(tmp_path: Path):
@@ -173,45 +35,6 @@ def test_scheduler_stops_the_application_of_a_trial_that_falls_behind(tmp_path: 
         )
         assert reports.set_index("trial_id")["steps"].to_dict()["study-001"] == 5
         run.wait_gone()
-
-
-def interrupt(run: StudyRun, number: int) -> float:
-    """Signal the driver of a study of two endless trials; return after how many seconds no process lives."""
-    run.wait_until(lambda: len(list(run.results.glob("trials/*/logs/*/launch-*"))) == 4)
-    begun = time.monotonic()
-    run.signal(number)
-    run.wait_gone()
-    taken_s = time.monotonic() - begun
-    assert run.wait() == (-9 if number == signal.SIGKILL else 130), run.text()
-    assert len(connect(run.store).trials("study")) == 2
-    return taken_s
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_no_process_is_left_when_the_driver_is_interrupted(tmp_path: Path, number: int):
-    """Ten seconds after Ctrl-C or kill no process of the study lives, and the store has what had happened."""
-
-    def interrupt_one() -> float:
-        directory = Path(tempfile.mkdtemp(dir=tmp_path))
-        with study(directory, TEST_MODES="endless,endless", TEST_SCHEDULER="1") as run:
-            taken_s = interrupt(run, number)
-            provenance = connect(run.store)
-            assert set(provenance.trials("study")["status"]) == {"stopped"}
-            assert provenance.studies()["status"].tolist() == ["stopped"]
-            assert (run.results / "trials.csv").is_file()
-            return taken_s
-
-    assert least_of(interrupt_one, 10, attempts=3) < 10
-
-
-def test_next_study_cleans_up_after_a_killed_one(tmp_path: Path):
-    """Ten seconds after kill -9 no process lives; the temporary directory goes when the next study starts."""
-    with study(tmp_path / "first", TEST_MODES="endless,endless", TEST_SCHEDULER="1") as killed:
-        assert interrupt(killed, signal.SIGKILL) < 10
-        assert [path.name for path in killed.temporary.iterdir() if path.name.startswith("optiprov-")] != []
-        with study(tmp_path / "second", TEST_MODES="fine", TMPDIR=str(killed.temporary)) as following:
-            assert following.wait() == 0, following.text()
-        assert [path.name for path in killed.temporary.iterdir()] == []
 
 
 def test_service_killed_in_mid_study_loses_no_record(tmp_path: Path):
@@ -277,29 +100,6 @@ def test_failed_search_is_recorded_and_keeps_its_results(tmp_path: Path):
         assert provenance.studies()["status"].tolist() == ["failed"]
         assert "the searcher gave up" in provenance.studies()["reason"][0]
         assert len(pd.read_csv(run.results / "trials.csv")) >= 1
-
-
-@pytest.mark.parametrize(
-    ("pattern", "number"),
-    [
-        pytest.param("work/results/study", signal.SIGTERM, id="service"),
-        pytest.param("work/results/study/provenance.duckdb.service.json", signal.SIGINT, id="search"),
-        pytest.param("temporary/optiprov-[0-9]*", signal.SIGTERM, id="ray"),
-        pytest.param(
-            "temporary/optiprov-*/session_*/logs/python-core-driver-*", signal.SIGINT, id="core-worker"
-        ),
-    ],
-)
-def test_no_process_is_left_when_interrupted_while_starting(tmp_path: Path, pattern: str, number: int):
-    """Ctrl-C as the service or Ray start leaves no process, no crash, and no directory of an empty study."""
-    with study(tmp_path, TEST_MODES="endless", TEST_SCHEDULER="1") as run:
-        (tmp_path / "temporary").symlink_to(run.temporary)
-        run.wait_until(lambda: any(tmp_path.glob(pattern)))
-        run.signal(number)
-        assert run.wait() == 130, run.text()
-        run.wait_gone()
-        if run.results.exists():
-            assert connect(run.store).studies()["status"].tolist() == ["stopped"]
 
 
 def test_application_that_exceeds_the_walltime_is_a_failed_trial(tmp_path: Path):

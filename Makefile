@@ -31,7 +31,7 @@ monetdb: $(READY) ## fetch the engine of MonetDB, for tests
 
 test: $(READY) ## run the tests
 	-@$(BIN)/python -m tests.monetdb.engine
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optiprov.capture import Client, Settings, send_leftovers
+from optiprov.capture import Client, Settings, send_leftovers, spool_heads
 from optiprov.deploy import Supervisor, isolation_note, load_scenario, reap_abandoned
 from optiprov.deploy.dataflow_specification import send_specification
 from optiprov.deploy.watchdog import end_processes
@@ -19,11 +19,11 @@ from optiprov.optimize.interrupts import Interrupts
 from optiprov.optimize.plan import INTERRUPTED
 from optiprov.optimize.ray_session import RaySession
 from optiprov.optimize.readback import retry_unavailable
-from optiprov.optimize.record import copy_scenario
+from optiprov.optimize.record import Outcome, copy_scenario, read_outcome
 from optiprov.optimize.results import StudyResult, write_results
 from optiprov.optimize.service import StudyService
 from optiprov.optimize.trial import TrialPlace
-from optiprov.records import Status, StudyBegin, StudyEnd, new_id, now_us
+from optiprov.records import Status, StudyBegin, StudyEnd, TrialClose, new_id, now_us
 from optiprov.store import Provenance, connect
 from optiprov.wire import BrokerAddress
 
@@ -86,10 +86,14 @@ class Study:
             _check_new(connect(service.http), name)
             client = self._client(name, directory, service)
             remove.pop_all()  # from here on there is something to keep
+<<<<<<< HEAD
             broker = BrokerAddress.parse(service.mqtt)
             stack.callback(_deliver, client, directory, broker)
             if scenario.specification is not None:
                 send_specification(scenario.specification, broker, directory / "spool")
+=======
+            stack.callback(_deliver, client, name, directory, BrokerAddress.parse(service.mqtt))
+>>>>>>> flakes
             place = self._place(name, directory, service)
             interruption = self._record(client, place, service, ray, interrupts)
             result = self._results(client, place, service)
@@ -242,9 +246,12 @@ def _check_new(provenance: Provenance, name: str) -> None:
         raise InputError(f"The store has a study {name!r} already. Choose another name.")
 
 
-def _deliver(client: Client, directory: Path, broker: BrokerAddress) -> None:
+def _deliver(client: Client, study: str, directory: Path, broker: BrokerAddress) -> None:
     """Send what is left in the study's own spools, before its service is stopped."""
+    for trial in sorted(directory.glob("trials/*")):
+        _deliver_trial(client, study, trial, broker)
     client.close()
+<<<<<<< HEAD
     for spool in (
         directory / "spool",
         *directory.glob("trials/*/spool"),
@@ -258,6 +265,32 @@ def _deliver(client: Client, directory: Path, broker: BrokerAddress) -> None:
     for hosts in directory.glob("trials/*/hosts"):  # of trials whose own process died
         if not any(hosts.glob("*/spool")):
             shutil.rmtree(hosts, ignore_errors=True)
+=======
+    _send(directory / "spool", broker)
+
+
+def _deliver_trial(client: Client, study: str, trial: Path, broker: BrokerAddress) -> None:
+    """Send what a trial whose own process died has left, and say once more that its runs have ended.
+
+    Those that had begun, but were not stored yet when it was first said, are running still.
+    """
+    spools = [trial / "spool", *trial.glob("hosts/*/spool")]
+    has_left = any(spool_heads(spool) for spool in spools)
+    for spool in spools:
+        _send(spool, broker)
+    if has_left:
+        outcome = read_outcome(trial) or Outcome(Status.STOPPED, INTERRUPTED)
+        client.emit(TrialClose(f"{study}-{trial.name}", now_us(), outcome.status, outcome.reason))
+    if not any(trial.glob("hosts/*/spool")):
+        shutil.rmtree(trial / "hosts", ignore_errors=True)
+
+
+def _send(spool: Path, broker: BrokerAddress) -> None:
+    for unsent in send_leftovers(spool, broker):
+        _log.warning("provenance is not stored yet; it is kept in %s", spool / unsent)
+    if spool.is_dir() and not any(spool.iterdir()):
+        spool.rmdir()
+>>>>>>> flakes
 
 
 def _absolute(path: str | None) -> Path | None:

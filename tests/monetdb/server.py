@@ -23,7 +23,8 @@ from pathlib import Path
 from tests.monetdb import engine
 
 USER = PASSWORD = "monetdb"  # what every new database of MonetDB has
-_READY_TIMEOUT_S = 60
+_ATTEMPTS = 3
+_READY_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 20
 _START_TIMES = 3
 _CLOSE_TIMEOUT_S = 5
@@ -106,8 +107,15 @@ class MonetDBServer:
 
     def __init__(self, directory, port=0):
         self.directory = Path(directory)
-        self.port = port or free_port()
-        self.start()
+        for attempt in range(_ATTEMPTS):
+            self.port = port or free_port()
+            try:
+                self.start()
+            except RuntimeError:
+                if port or attempt == _ATTEMPTS - 1:
+                    raise
+                continue  # another process may have taken the port first
+            return
 
     @property
     def url(self):

@@ -158,6 +158,24 @@ def test_signal_right_after_the_start_stops_cleanly(start_service):
     assert not service_file(service.store).exists()
 
 
+def test_sigterm_as_the_service_starts_takes_away_what_was_made(tmp_path, clean_environment):
+    """While it waits for its broker: that ends, and no temporary directory stays."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "optiprov.cli", "serve", "--store", tmp_path / "p.duckdb"]
+    with subprocess.Popen(
+        [*command, "--mqtt-port", "0", "--http-port", "0"],
+        env={**clean_environment, "TMPDIR": str(temporary)},
+        stdout=subprocess.DEVNULL,
+    ) as service:
+        wait_until(lambda: any(temporary.iterdir()))
+        children = psutil.Process(service.pid).children()
+        service.terminate()
+        assert service.wait(PATIENCE_S) == 0
+    assert list(temporary.iterdir()) == []
+    wait_until(lambda: not any(child.is_running() for child in children))
+
+
 def test_killed_service_loses_nothing_and_stores_nothing_twice(start_service, start_python):
     """Three clients emit while the service is killed and started again on its ports, three times."""
     service = start_service()

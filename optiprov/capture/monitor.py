@@ -8,6 +8,8 @@ after a last sample.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 import threading
@@ -44,7 +46,8 @@ class Monitor:
         for task in self._tasks:
             task.begin()
         self._sample()
-        print("ready", flush=True)
+        with contextlib.suppress(OSError):  # who started the process may have stopped waiting
+            os.write(1, b"ready\n")
         while not stopped.wait(interval_s):
             self._sample()
         self._sample()

@@ -23,7 +23,7 @@ MONITORING_ROLE = "monitoring"
 
 INTERVAL_S = 1.0
 GRACE_S = 10.0
-READY_TIMEOUT_S = 10.0
+READY_TIMEOUT_S = 30.0
 _VARIABLE = "OPTIPROV_MONITOR_OF"
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 

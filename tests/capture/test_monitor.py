@@ -7,6 +7,7 @@ import sys
 import time
 
 from optiprov import connect
+from optiprov.capture import spool_heads
 from optiprov.telemetry.groups import ProcessGroups
 
 MARKER = "OPTIPROV_DEPLOYMENT=monitored"
@@ -81,3 +82,18 @@ def test_samples_of_each_host_are_stored(tmp_path, clean_environment, shared_ser
         metric for _, metric in values
     }
     assert list(ask("SELECT status FROM prov.run")["status"]) == ["finished"]
+
+
+def test_monitor_goes_on_when_nobody_waits_for_it(tmp_path, clean_environment):
+    """Who started it may give up waiting for the first sample, and close the pipe."""
+    environment = {
+        **clean_environment,
+        "OPTIPROV_SPOOL": str(tmp_path / "spool"),
+        "OPTIPROV_FLUSH_TIMEOUT_S": "0",
+    }
+    command = [sys.executable, "-m", "optiprov.capture.monitor", MARKER, "0.05", "edge.worker.1.1"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as monitor:
+        monitor.stdout.close()
+        until(lambda: sum(spool_heads(tmp_path / "spool").values()) > 6)
+        monitor.send_signal(signal.SIGTERM)
+        assert monitor.wait(WAIT_S) == 0

@@ -106,13 +106,19 @@ def start_verb(clean_environment):
 
     def start(*arguments, **options):
         command = [sys.executable, "-m", "optiprov.cli", *map(str, arguments)]
-        started.append(subprocess.Popen(command, env=clean_environment, text=True, **options))
+        options = {"env": clean_environment, "text": True, "preexec_fn": _take_interrupts, **options}
+        started.append(subprocess.Popen(command, **options))
         return started[-1]
 
     yield start
     for process in started:
         process.kill()
         process.communicate()
+
+
+def _take_interrupts():
+    """Have Ctrl-C work though the tests run in the background of a shell, which ignores it for them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def until(condition):

@@ -86,14 +86,10 @@ class Study:
             _check_new(connect(service.http), name)
             client = self._client(name, directory, service)
             remove.pop_all()  # from here on there is something to keep
-<<<<<<< HEAD
             broker = BrokerAddress.parse(service.mqtt)
-            stack.callback(_deliver, client, directory, broker)
+            stack.callback(_deliver, client, name, directory, broker)
             if scenario.specification is not None:
                 send_specification(scenario.specification, broker, directory / "spool")
-=======
-            stack.callback(_deliver, client, name, directory, BrokerAddress.parse(service.mqtt))
->>>>>>> flakes
             place = self._place(name, directory, service)
             interruption = self._record(client, place, service, ray, interrupts)
             result = self._results(client, place, service)
@@ -251,21 +247,6 @@ def _deliver(client: Client, study: str, directory: Path, broker: BrokerAddress)
     for trial in sorted(directory.glob("trials/*")):
         _deliver_trial(client, study, trial, broker)
     client.close()
-<<<<<<< HEAD
-    for spool in (
-        directory / "spool",
-        *directory.glob("trials/*/spool"),
-        *directory.glob("trials/*/hosts/*/spool"),
-        *directory.glob("trials/*/monitoring/spool"),
-    ):
-        for unsent in send_leftovers(spool, broker):
-            _log.warning("provenance is not stored yet; it is kept in %s", spool / unsent)
-        if spool.is_dir() and not any(spool.iterdir()):
-            spool.rmdir()
-    for hosts in directory.glob("trials/*/hosts"):  # of trials whose own process died
-        if not any(hosts.glob("*/spool")):
-            shutil.rmtree(hosts, ignore_errors=True)
-=======
     _send(directory / "spool", broker)
 
 
@@ -274,7 +255,7 @@ def _deliver_trial(client: Client, study: str, trial: Path, broker: BrokerAddres
 
     Those that had begun, but were not stored yet when it was first said, are running still.
     """
-    spools = [trial / "spool", *trial.glob("hosts/*/spool")]
+    spools = [trial / "spool", *trial.glob("hosts/*/spool"), *trial.glob("monitoring/spool")]
     has_left = any(spool_heads(spool) for spool in spools)
     for spool in spools:
         _send(spool, broker)
@@ -290,7 +271,6 @@ def _send(spool: Path, broker: BrokerAddress) -> None:
         _log.warning("provenance is not stored yet; it is kept in %s", spool / unsent)
     if spool.is_dir() and not any(spool.iterdir()):
         spool.rmdir()
->>>>>>> flakes
 
 
 def _absolute(path: str | None) -> Path | None:

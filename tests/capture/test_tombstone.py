@@ -96,9 +96,7 @@ for number in range(first, LIMIT, step):
 """
 
 
-CASES = pytest.mark.parametrize(
-    ("who", "how"), [("writer", "kill"), ("writer", "raise"), ("sender", "kill")]
-)
+CASES = pytest.mark.parametrize(("who", "how"), [("writer", "kill"), ("writer", "raise"), ("sender", "kill")])
 
 
 @CASES

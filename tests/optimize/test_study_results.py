@@ -99,6 +99,12 @@ def test_study_and_trials_are_in_the_store(ended: StudyRun):
     assert json.loads(metrics) == {"work_output.score": 50, "score": 50}
 
 
+def test_specification_of_the_scenario_is_in_the_store(ended: StudyRun):
+    """`provenance: {dataflow_spec: ...}` is stored once, before the first trial."""
+    specified = connect(ended.store).sql("SELECT dataflow, version FROM prov.dataflow")
+    assert list(specified.itertuples(index=False, name=None)) == [("specified", 1)]
+
+
 def test_results_have_plots_and_a_folder_for_each_trial(ended: StudyRun):
     """The convergence plot and a scatter for each parameter are pictures; each trial can be run again."""
     assert is_png(ended.results / "convergence.png")

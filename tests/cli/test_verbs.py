@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from optiprov import connect
-from optiprov.deploy.watchdog import find_processes
+from optiprov.deploy.watchdog import end_processes, find_processes
 
 WAIT_S = 90
+KINDS = ("OPTIPROV_DEPLOYMENT", "OPTIPROV_SERVICE_OF", "OPTIPROV_MONITOR_OF")
 TESTBEDS = """\
 environment:
   job_name: verbs
@@ -70,7 +71,7 @@ LOCAL = "environment: {local: {}}\nlayers:\n- {name: edge, services: [{name: Wor
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a scenario and returns its directory."""
+    """Writes a scenario and returns its directory; what a test that fails leaves running is ended."""
 
     def make(workflow, layers=LOCAL, name="scenario", **files):
         directory = tmp_path / name
@@ -83,7 +84,11 @@ def write(tmp_path):
             )
         return directory
 
-    return make
+    yield make
+    for state in tmp_path.rglob("experiment.json"):
+        name = json.loads(state.read_text())["id"]
+        for kind in KINDS:
+            end_processes((f"{kind}={name}",), set())
 
 
 @pytest.fixture
@@ -143,8 +148,7 @@ def processes(experiment, variable="OPTIPROV_DEPLOYMENT"):
 
 def remains(experiment):
     """All processes of an experiment."""
-    kinds = ("OPTIPROV_DEPLOYMENT", "OPTIPROV_SERVICE_OF", "OPTIPROV_MONITOR_OF")
-    return [pid for kind in kinds for pid in processes(experiment, kind)]
+    return [pid for kind in KINDS for pid in processes(experiment, kind)]
 
 
 def test_verbs_of_e2clab_work_on_one_deployment(write, verb):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
 
 from optiprov.deploy.journal import read_journal
+
+_ATTEMPTS = 5
 
 
 class Reservations:
@@ -26,8 +29,6 @@ class Reservations:
 
     def is_taken(self, port: int) -> bool:
         """Whether another deployment has reserved a port."""
-        if self._directory is None:
-            return False
         try:
             journal = Path((self._directory / str(port)).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -38,29 +39,30 @@ class Reservations:
         return deployment is not None and not deployment.is_closed
 
     def add(self, port: int) -> None:
-        """Reserve a port."""
-        if self._journal is None or self._directory is None:
+        """Reserve a port; a directory of this name that is another user's is left alone."""
+        if self._journal is None:
             return
-        (self._directory / str(port)).write_text(str(self._journal), encoding="utf-8")
-        self._ports.append(port)
+        for _ in range(_ATTEMPTS):  # a deployment that ends may remove the directory in between
+            with contextlib.suppress(OSError):
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if self._directory.parent.stat().st_uid == os.getuid():
+                    (self._directory / str(port)).write_text(str(self._journal), encoding="utf-8")
+                    self._ports.append(port)
+                return
 
     def clear(self) -> None:
-        """Give the ports back."""
-        if self._directory is None:
+        """Give the ports back, and leave no empty directory."""
+        if not self._ports:
             return
         for port in self._ports:
             (self._directory / str(port)).unlink(missing_ok=True)
         self._ports.clear()
+        with contextlib.suppress(OSError):  # others have ports still
+            self._directory.rmdir()
+            self._directory.parent.rmdir()
 
 
-def _directory() -> Path | None:
-    """The user's directory of reservations; None where another user has made one of its name."""
+def _directory() -> Path:
+    """Return the user's directory of reservations."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    place = Path(runtime) if runtime else Path(tempfile.gettempdir())
-    directory = place / f"optiprov-{os.getuid()}" / "ports"
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        is_own = directory.stat().st_uid == os.getuid() == directory.parent.stat().st_uid
-    except OSError:
-        return None
-    return directory if is_own else None
+    return Path(runtime or tempfile.gettempdir()) / f"optiprov-{os.getuid()}" / "ports"

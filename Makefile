@@ -67,7 +67,7 @@ bench: $(READY) $(PEERS)/.ready ## measure overhead and queries beside the peers
 
 lock: $(READY) ## write requirements.lock, and that of the benchmark's peers, anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra ansible --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--upgrade --output-file requirements.lock
 	$(BIN)/python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \

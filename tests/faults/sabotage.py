@@ -30,9 +30,9 @@ def free_before_acknowledgement():
 
     publish = Publisher._publish
 
-    def publish_and_free(publisher, first, records):
-        publish(publisher, first, records)
-        last = first + len(records) - 1
+    def publish_and_free(publisher, chunk):
+        publish(publisher, chunk)
+        last = chunk.first + len(chunk.records) - 1
         publisher._state.acked = max(publisher._state.acked, last)
         free_acknowledged(publisher._directory, last)
 
@@ -43,7 +43,7 @@ def skip_deduplication():
     """The service stores what it has once more."""
     from optiprov.store import writer
 
-    writer._fresh = lambda batch, _mark: (batch.header.first, batch.records)
+    writer._fresh = lambda batch, _mark: batch
 
 
 def let_gaps_pass():

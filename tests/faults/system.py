@@ -91,11 +91,13 @@ class System:
             "PYTHONPATH": str(ROOT),
         }
         self.emitters = []
+        self._has_tasks = False
 
     def start_emitter(self, count, pause_s, *more, **environment):
         """Start a program that emits this many records."""
         command = [sys.executable, "-c", EMIT, self.oracle, count, pause_s, self._filler_bytes]
         command += [self._segment_bytes, self._sabotage, *more]
+        self._has_tasks |= "tasks" in more
         with (self.directory / "emitters.log").open("ab") as log:
             process = subprocess.Popen(
                 list(map(str, command)),
@@ -164,7 +166,7 @@ class System:
     def check_exactly_once(self):
         """See to it that each promised record is stored, once, and in order; return how many."""
         order = "" if self.monetdb else "ORDER BY rowid"
-        return check_exactly_once(self.provenance(), self.oracle, order)
+        return check_exactly_once(self.provenance(), self.oracle, order, has_tasks=self._has_tasks)
 
     def close(self):
         """End everything."""

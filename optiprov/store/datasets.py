@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from optiprov.records import now_us
 from optiprov.store.backend import ARROW_TYPES, to_arrow
-from optiprov.store.columns import Unfit, fixed_columns, item_rows, typed_values
+from optiprov.store.columns import fixed_columns, item_rows, typed_values
+from optiprov.store.groups import Unfit
 from optiprov.store.rejection import values_text
 from optiprov.store.rows import timestamp
 from optiprov.store.specifying import lay_out_row

@@ -9,7 +9,8 @@ import numpy as np
 
 from optiprov.errors import WireError
 from optiprov.records import TaskBegin, TaskEnd, read_dependency
-from optiprov.store.columns import Group, ListedGroup, PackedGroup, Unfit, edge_rows, task_columns
+from optiprov.store.columns import edge_rows, task_columns
+from optiprov.store.groups import Group, ListedGroup, PackedGroup, Unfit
 from optiprov.store.rows import check_event
 from optiprov.wire import END, WORDS, expand, parse_records, read_record
 from optiprov.wire.slots import is_packed

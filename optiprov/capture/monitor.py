@@ -44,7 +44,9 @@ class Monitor:
         for task in self._tasks:
             task.begin()
         self._sample()
-        print("ready", flush=True)
+        # In one write, also with PYTHONUNBUFFERED: who waits for it closes the pipe at the first byte.
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         while not stopped.wait(interval_s):
             self._sample()
         self._sample()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -81,3 +82,17 @@ def test_samples_of_each_host_are_stored(tmp_path, clean_environment, shared_ser
         metric for _, metric in values
     }
     assert list(ask("SELECT status FROM prov.run")["status"]) == ["finished"]
+
+
+def test_ready_is_said_in_one_write(tmp_path, clean_environment):
+    """Who waits for it closes the pipe at the first byte; a second write would end the monitor."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # each write is a packet
+    environment = {**clean_environment, "OPTIPROV_SPOOL": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "optiprov.capture.monitor", MARKER, "60", "a"]
+    with ours, its, subprocess.Popen(command, env=environment, stdout=its) as monitor:
+        ours.settimeout(WAIT_S)
+        try:
+            assert ours.recv(100) == b"ready\n"
+        finally:
+            monitor.terminate()
+            assert monitor.wait(WAIT_S) == 0

@@ -91,6 +91,8 @@ def _run(one: Measurement, python: Path, stores: str, *, is_quick: bool) -> dict
         or name == "OPTIPROV_TEST_MONETDB"
     }
     environment["PYTHONPATH"] = str(_ROOT)
+    # What is installed is compiled; where nothing may be written, each start of ours would compile it anew.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.stderr.write(f"{one.name} {' '.join(options)}\n")
     script = _ROOT / "experiments" / one.folder / f"{one.script}.py"
     command = [str(python), str(script), *options]

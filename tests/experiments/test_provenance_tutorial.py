@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from optiprov import connect
+from optiprov.deploy import load_scenario
+from optiprov.errors import ScenarioError
 from tests.experiments.readme import type_commands
 
 TUTORIAL = Path(__file__).parents[2] / "experiments" / "provenance_tutorial"
@@ -66,3 +68,13 @@ def test_tutorial_leaves_what_its_readme_says(typed):
     validate = yaml.safe_load((experiment / "layers_services-validate.yaml").read_text())
     assert "provenance" in validate
     assert not (experiment / "hosts").exists()
+
+
+def test_file_providers_yaml_stands_for_the_option(tmp_path):
+    """The line that the README names puts both testbeds on this machine; without it, deploying is refused."""
+    copy = shutil.copytree(TUTORIAL, tmp_path / "tutorial", ignore=shutil.ignore_patterns("2*-*"))
+    with pytest.raises(ScenarioError, match="hosts of 'g5k' cannot be had"):
+        load_scenario(copy).require_deployable()
+    assert "`local: [g5k, iotlab]`" in (TUTORIAL / "README.md").read_text()
+    (copy / "providers.yaml").write_text("local: [g5k, iotlab]\n")
+    load_scenario(copy).require_deployable()

@@ -62,7 +62,7 @@ $(PEERS)/.ready: experiments/overhead/requirements.lock
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	touch $@
 
-bench: $(READY) $(PEERS)/.ready ## measure overhead and queries beside the peers (FlowCept needs redis-server)
+bench: $(READY) $(PEERS)/.ready ## measure overhead, queries and deploying beside the peers (FlowCept needs redis-server)
 	$(BIN)/python experiments/overhead/benchmark.py --peers $(PEERS)/bin/python
 
 lock: $(READY) ## write requirements.lock, and that of the benchmark's peers, anew from pyproject.toml

@@ -15,15 +15,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optiprov
-from experiments.overhead.plan import MEASUREMENTS, Measurement
+from experiments.overhead.plan import MEASUREMENTS
 from experiments.overhead.table import cite, rows_of, write_results, write_table
 
-_FOLDER = Path(__file__).parent
-_ROOT = _FOLDER.parents[1]
-_PEERS = ("flowcept", "mlflow-skinny", "lmdb", "redis")
+if TYPE_CHECKING:
+    from experiments.overhead.measurement import Measurement
+
+_ROOT = Path(__file__).parents[2]
+_PEERS = ("flowcept", "mlflow-skinny", "lmdb", "redis", "ansible-core")
 
 
 def main() -> None:
@@ -89,8 +91,11 @@ def _run(one: Measurement, python: Path, stores: str, *, is_quick: bool) -> dict
         or name == "OPTIPROV_TEST_MONETDB"
     }
     environment["PYTHONPATH"] = str(_ROOT)
+    # What is installed is compiled; where nothing may be written, each start of ours would compile it anew.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.stderr.write(f"{one.name} {' '.join(options)}\n")
-    command = [str(python), str(_FOLDER / f"{one.script}.py"), *options]
+    script = _ROOT / "experiments" / one.folder / f"{one.script}.py"
+    command = [str(python), str(script), *options]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{one.name}: {' '.join(command)} ended with status {done.returncode}")

@@ -2,63 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-Side = Literal["own", "peer"]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A script of this folder that prints its figures as one line of JSON.
-
-    Attributes:
-        name: by which lines refer to it.
-        script: the file, without its ending.
-        options: what it is given; `{stores}` stands for the directory of the stores that are kept.
-        quick: what it is given in the short mode.
-        times: how often it runs; the median counts.
-        side: whose virtual environment it needs.
-    """
-
-    name: str
-    script: str
-    options: tuple[str, ...] = ()
-    quick: tuple[str, ...] = ()
-    times: int = 5
-    side: Side = "own"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of a measurement."""
-
-    measurement: str
-    key: str
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of the table.
-
-    Attributes:
-        what: what is measured.
-        unit: its unit.
-        own: optiprov's figure.
-        bar: what it may be at most; None where it is told, not judged.
-        peer: what it is compared with.
-        peer_name: who that is.
-        factor: how many times less than the peer's it has to be; below 1, how many times more it may be.
-    """
-
-    what: str
-    unit: str
-    own: Figure
-    bar: float | None = None
-    peer: Figure | None = None
-    peer_name: str = ""
-    factor: float | None = None
-
+from experiments.deploy_overhead import plan as deploying
+from experiments.overhead.measurement import Figure, Line, Measurement
 
 _FLOWCEPT = "FlowCept 1.0.3"
 _SMALL = ("--tasks", "1000")
@@ -98,6 +43,7 @@ MEASUREMENTS = (
         ("--store", "{stores}/large.duckdb"),
         ("--times", "3", "--store", "{stores}/large.duckdb"),
     ),
+    *deploying.MEASUREMENTS,
 )
 """In this order; those of a peer beside ours, by turns."""
 
@@ -187,4 +133,5 @@ LINES = (
     Line("accuracy > 0.9 over 10^6 tasks, in process", "ms", Figure("query6", "open_ms"), 40),
     Line("the same, connect() on a file", "ms", Figure("query6", "file_ms")),
     Line("the same, over HTTP", "ms", Figure("query6", "http_ms")),
+    *deploying.LINES,
 )

@@ -7,11 +7,13 @@ import statistics
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments.overhead.plan import LINES, Figure, Line
+from experiments.overhead.plan import LINES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from experiments.overhead.measurement import Figure, Line
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,8 @@ class Attempt:
                 environment={**self._environment(), HOST_VARIABLE: self._host.id},
                 stdout=self._logs[0],
                 stderr=self._logs[1],
+                # What a secret task writes is nobody's to be pointed to.
+                is_left=self.task.is_background and self.limit_s is None and not self.task.is_secret,
             )
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from optiprov.deploy.client_archive import ARCHIVE_NAME, write_client_archive
 from optiprov.deploy.infrastructure import Infrastructure
 from optiprov.deploy.journal import JOURNAL_NAME, MARKER_VARIABLE, Journal, marker_of, read_journal
 from optiprov.deploy.launch import Launch, runs_finite_tasks
+from optiprov.deploy.left_running import forget_left, notice_ends
 from optiprov.deploy.monitoring import HostMonitor
 from optiprov.deploy.processes import ProcessTable
 from optiprov.deploy.providers.base import PROVENANCE_ROLE, Host, HostRequest
@@ -144,6 +146,7 @@ class Deployment:
                 raise DeploymentError(
                     f"{self.directory} holds no deployment {self.id!r} ({JOURNAL_NAME}). Deploy it anew."
                 )
+            notice_ends(self._journal)
             self._supervisor = Supervisor(self._supervised)
             self._equip(self._supervisor, journalled.hosts)
         return self.directory
@@ -465,6 +468,8 @@ class Deployment:
         journalled = read_journal(self._journal.path)
         sessions = not_recycled(journalled.sessions_of_this_boot()) if journalled is not None else set()
         end_processes((marker_of(self.id),), sessions)
+        with suppress(OSError):  # the disk is full: the next command warns of them, no more
+            forget_left(self._journal)
 
     def _undo(self) -> None:
         """Undo what the journal says was made."""

@@ -73,6 +73,7 @@ class Journalled:
         is_detached: Whether it outlives its owner.
         sessions: The sessions that were started and not ended, with the start time of the leader.
         hosts: What was journalled of each host before it was made, by its id.
+        left: What was left in the background, and whose end nobody has noticed, by the process id.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Journalled:
     is_detached: bool
     sessions: dict[int, int | None]
     hosts: dict[str, Mapping[str, Any]]
+    left: dict[int, Mapping[str, Any]]
 
     def sessions_of_this_boot(self) -> dict[int, int | None]:
         """The sessions that may still live: none after a reboot, when ids are of other processes."""
@@ -120,6 +122,7 @@ def read_journal(path: Path) -> Journalled | None:
         is_detached=first.get("is_detached") is True,
         sessions=_live_sessions(events),
         hosts={str(event.get("id")): event for event in events if event.get("event") == "host"},
+        left=_left(events),
     )
 
 
@@ -134,6 +137,19 @@ def _live_sessions(events: Sequence[Mapping[str, Any]]) -> dict[int, int | None]
         elif event.get("event") == "ended":
             sessions.pop(session, None)
     return sessions
+
+
+def _left(events: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    left: dict[int, Mapping[str, Any]] = {}
+    for event in events:
+        process = event.get("pgid")
+        if not _is_process_id(process):
+            continue
+        if event.get("event") == "started" and isinstance(event.get("left"), str):
+            left[process] = event
+        elif event.get("event") in {"started", "ended", "noticed"}:
+            left.pop(process, None)
+    return left
 
 
 def _event(line: bytes) -> Mapping[str, Any]:

@@ -40,6 +40,7 @@ class Invocation:
         environment: Variables beside the host's.
         stdout: File for its standard output.
         stderr: File for its standard error.
+        is_left: Whether it goes on after its command, so that it may end when nobody waits for it.
     """
 
     host: Host | None
@@ -50,6 +51,7 @@ class Invocation:
     environment: Mapping[str, str]
     stdout: Path
     stderr: Path
+    is_left: bool = False
 
 
 @dataclass
@@ -57,6 +59,7 @@ class _Started:
     process: subprocess.Popen[bytes]
     stage: str
     start: int | None
+    is_left: bool
     has_ended: bool = False
 
 
@@ -109,10 +112,11 @@ class ProcessTable:
                     stderr=invocation.stderr,
                 )
             )
-            started = _Started(process, invocation.stage, start_time(process.pid))
+            started = _Started(process, invocation.stage, start_time(process.pid), invocation.is_left)
             self._started[process.pid] = started
             self._supervisor.watch(process.pid)
-            self._journal.write("started", pgid=process.pid, start=started.start, **where)
+            left = {"left": str(invocation.stderr)} if invocation.is_left else {}
+            self._journal.write("started", pgid=process.pid, start=started.start, **where, **left)
         return process
 
     def wait(self, process: subprocess.Popen[bytes], timeout_s: float | None) -> bool:
@@ -139,8 +143,12 @@ class ProcessTable:
     def note_end(self, process: subprocess.Popen[bytes]) -> None:
         """Say that a process has ended, and was waited for."""
         with self._has_changed:
-            if process.pid in self._started:
-                self._started[process.pid].has_ended = True
+            started = self._started.get(process.pid)
+            if started is not None:
+                started.has_ended = True
+                if started.is_left:
+                    with contextlib.suppress(OSError):  # the disk is full: it may be told once more
+                        self._journal.write("noticed", pgid=process.pid)
             self._has_changed.notify_all()
 
     def wait_for_all(self, stage: str, timeout_s: float) -> bool:

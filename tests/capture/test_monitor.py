@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -97,3 +98,17 @@ def test_monitor_goes_on_when_nobody_waits_for_it(tmp_path, clean_environment):
         until(lambda: sum(spool_heads(tmp_path / "spool").values()) > 6)
         monitor.send_signal(signal.SIGTERM)
         assert monitor.wait(WAIT_S) == 0
+
+
+def test_ready_is_said_in_one_write(tmp_path, clean_environment):
+    """Who waits for it closes the pipe at the first byte; a second write would end the monitor."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # each write is a packet
+    environment = {**clean_environment, "OPTIPROV_SPOOL": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "optiprov.capture.monitor", MARKER, "60", "a"]
+    with ours, its, subprocess.Popen(command, env=environment, stdout=its) as monitor:
+        ours.settimeout(WAIT_S)
+        try:
+            assert ours.recv(100) == b"ready\n"
+        finally:
+            monitor.terminate()
+            assert monitor.wait(WAIT_S) == 0

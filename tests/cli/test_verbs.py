@@ -1,6 +1,7 @@
 """The verbs as users type them: each is a process of its own, and what one leaves the next finds."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -307,6 +308,31 @@ def test_killed_launch_can_be_repeated(write, verb, start_verb):
     assert outcomes == ["done", "done", "killed", "done"]
     assert verb("destroy", experiment)[0] == 0
     assert remains(experiment) == []
+
+
+def test_end_of_what_was_left_running_is_told_by_the_next_command(write, verb):
+    """A server that died between two commands is told once; what `finalize` has ended is not."""
+    workflow = (
+        "- hosts: all\n  launch:\n    - {name: server, shell: 'echo $$ > pid; exec sleep 300', poll: 0}\n"
+        "    - {name: other, shell: exec sleep 300, poll: 0}\n"
+        "    - shell: until test -s pid; do sleep 0.01; done\n  finalize:\n    - debug: {msg: done}\n"
+    )
+    scenario = write(workflow)
+    assert verb("layers-services", scenario)[0] == 0
+    status, _, errors = verb("workflow", scenario, "launch")
+    assert (status, errors) == (0, "")
+    experiment = only_experiment(scenario)
+    server = int((experiment / "hosts" / "edge.worker.1.1" / "work" / "pid").read_text())
+    os.kill(server, signal.SIGKILL)
+    until(lambda: server not in processes(experiment))
+    status, _, errors = verb("workflow", scenario, "finalize")
+    told = "task 'server' on host edge.worker.1.1, which stage launch left in the background, has ended since"
+    assert (status, told in errors, errors.count("has ended since")) == (0, True, 1)
+    log = experiment / "logs" / "edge.worker.1.1" / "launch-01-server.err"
+    assert errors.strip().endswith(str(log))
+    for command in ("finalize", "destroy"):
+        status, _, errors = verb(command, scenario)
+        assert (status, "has ended since" in errors) == (0, False)
 
 
 def test_killed_layers_services_goes_on(write, verb, start_verb):

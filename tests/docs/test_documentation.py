@@ -28,7 +28,12 @@ from optiprov.telemetry.sampler import Sampler
 from tests.docs.pages import DOCS, ROOT, anchors, blocks, invoke, links, run_page
 
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "experiments/digits/README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [
+    README,
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("experiments/*/README.md")),
+    *sorted(DOCS.glob("*.md")),
+]
 COMPAT = str(Path(optiprov.__file__).parent / "compat")
 READMES_STORE = "results/<study>/provenance.duckdb"
 EMIT_TRAINING = """

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.overhead.plan import LINES, MEASUREMENTS, Figure, Line
+from experiments.overhead.measurement import Figure, Line
+from experiments.overhead.plan import LINES, MEASUREMENTS
 from experiments.overhead.table import Row, Spread, cite, cited, rows_of, write_results, write_table
 
 ROOT = Path(__file__).parents[2]

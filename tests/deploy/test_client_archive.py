@@ -14,7 +14,7 @@ from optiprov.capture import send_leftovers, spool_heads
 from optiprov.deploy.client_archive import ARCHIVE_NAME, write_client_archive
 from optiprov.deploy.providers.local import LocalHost
 from optiprov.wire import BrokerAddress
-from tests.capture.test_old_python import old_pythons
+from tests.capture.test_old_python import interpreters
 
 PROGRAM = """
 import sys
@@ -31,18 +31,9 @@ workflow.end()
 """
 
 
-def pythons():
-    """This Python, and the older ones that there are; None for those that are missed."""
-    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    oldest = sorted(str(path) for path in versions.glob("3.8.*/bin/python3.8"))
-    return [sys.executable, *(dict.fromkeys([*old_pythons(), *oldest]) or [None])]
-
-
-@pytest.mark.parametrize("python", pythons())
+@pytest.mark.parametrize("python", interpreters().values(), ids=interpreters())
 def test_application_records_with_the_zip_alone(python, tmp_path, clean_environment, shared_service):
     """Nothing else of ours is there. With paho beside it, it sends; without, its spool is sent later."""
-    if python is None:
-        pytest.skip("no Python below 3.10 here; name some in OPTIPROV_TEST_PYTHONS")
     spool, broker = tmp_path / "spool", shared_service.mqtt
     path = [write_client_archive(tmp_path / "client.zip")]
     if python == sys.executable:

@@ -101,8 +101,8 @@ class SpoolReader:
         if segment is None:
             return []
         start = self.next - self._first
+        complete = segment.used if self._end is None else self._end - self._first  # before the markers
         found = segment.markers(start, start + max(max_records, 2))
-        complete = segment.used if self._end is None else self._end - self._first
         if complete:
             found = found[: complete - start]
             missing = min(max_records, complete - start) - len(found)

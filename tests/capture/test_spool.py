@@ -14,7 +14,7 @@ import pytest
 
 from optiprov.capture import send_leftovers
 from optiprov.capture.recovery import last_number
-from optiprov.capture.segment import segments
+from optiprov.capture.segment import SegmentReader, segments
 from optiprov.capture.spool import NO_ROOM, SpoolWriter, free_acknowledged, lock_spool
 from optiprov.capture.spool_reader import SpoolReader
 from optiprov.capture.spool_state import SpoolState
@@ -74,6 +74,23 @@ def test_reader_goes_on_where_it_stopped(spool):
         spool.append(b"%d" % number + b"x" * 30)
         assert reader.read(10, 1 << 20)[0] == number
     reader.close()
+
+
+def test_segment_that_is_filled_while_it_is_looked_at_is_read_whole(spool, monkeypatch):
+    """The writer goes on between two looks of a reader, and seals the segment."""
+    look = SegmentReader.markers
+    written = []
+
+    def look_and_be_late(segment, start, stop):
+        found = look(segment, start, stop)
+        while len(written) < 100:
+            written.append(b"%d" % len(written))
+            spool.append(written[-1])
+        return found
+
+    spool.append(b"first")
+    monkeypatch.setattr(SegmentReader, "markers", look_and_be_late)
+    assert [payload for _, payload in read_all(spool.directory)] == [b"first", *written]
 
 
 def test_reader_seeks_to_any_number(spool):

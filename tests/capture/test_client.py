@@ -13,7 +13,6 @@ import pytest
 
 import optiprov
 from optiprov.capture import Client, Data, File, Settings, Task, Workflow, send_leftovers, spool_heads
-from optiprov.capture import client as client_module
 from optiprov.capture.spool import NO_ROOM
 from optiprov.capture.spool_reader import SpoolReader
 from optiprov.records import Annotation, Lost, RunBegin, RunEnd, TaskBegin, TaskEnd, qualify_dependency
@@ -62,19 +61,6 @@ def only(found):
     """Return the records of the only client."""
     (records,) = found.values()
     return records
-
-
-@pytest.fixture
-def offline(tmp_path, monkeypatch):
-    """The process's client spools below the returned directory and has no broker."""
-    for name in list(os.environ):
-        if name.startswith(("OPTIPROV_", "PROVLIGHT_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("OPTIPROV_SPOOL", str(tmp_path / "spool"))
-    monkeypatch.setenv("OPTIPROV_ENVIRONMENT", "0")
-    monkeypatch.setattr(client_module, "_client", None)
-    yield tmp_path / "spool"
-    client_module._close_at_exit()
 
 
 def test_tutorial_is_recorded_with_provlights_positional_signatures(run_python, tmp_path):

@@ -2,7 +2,6 @@
 
 import math
 import multiprocessing
-import os
 import random
 import signal
 import threading
@@ -10,26 +9,12 @@ import threading
 import pytest
 
 from optiprov.capture import Data, File, Task, Workflow
-from optiprov.capture import client as client_module
 from optiprov.capture.packing import CAN_PACK
 from optiprov.capture.segment import SegmentReader, segments
 from optiprov.capture.spool_reader import SpoolReader
 from optiprov.records import RunEnd, TaskBegin, TaskEnd
 from optiprov.wire.slots import MAX_VALUES, SLOT_BYTES
 from tests.capture.test_client import only, spooled
-
-
-@pytest.fixture
-def offline(tmp_path, monkeypatch):
-    """The process's client spools below the returned directory and has no broker."""
-    for name in list(os.environ):
-        if name.startswith(("OPTIPROV_", "PROVLIGHT_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("OPTIPROV_SPOOL", str(tmp_path / "spool"))
-    monkeypatch.setenv("OPTIPROV_ENVIRONMENT", "0")
-    monkeypatch.setattr(client_module, "_client", None)
-    yield tmp_path / "spool"
-    client_module._close_at_exit()
 
 
 def run_task(workflow, number, values=None, results=None):

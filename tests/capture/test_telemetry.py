@@ -8,9 +8,8 @@ import pytest
 from optiprov import connect
 from optiprov.capture import Task, Workflow
 from optiprov.records import RunEnd, TaskBegin, TaskEnd, Telemetry
-from tests.capture.test_client import offline, only, spooled
+from tests.capture.test_client import only, spooled
 
-__all__ = ["offline"]
 
 TWO_TASKS = """
 import sys

@@ -10,7 +10,6 @@ from optiprov.capture import Task, Workflow
 from optiprov.records import RunEnd, TaskBegin, TaskEnd, Telemetry
 from tests.capture.test_client import only, spooled
 
-
 TWO_TASKS = """
 import sys
 from optiprov import Data, Task, Workflow

@@ -38,6 +38,8 @@ _MIN_SLOTS = 4
 _MAX_SHAPES = 64  # in a segment; they go along with each batch
 _GIVE_WAY_TIMES = 100
 _REMOVE_TIMES = 10
+_LOCK_AGAIN_S = 0.005
+_LOOKED_AT_S = 2.0
 _NUMBER_BYTES = 20  # of a shape, in text
 NO_ROOM = "there was no room in the spool: its disk was full, or it was at its bound (OPTIPROV_SPOOL_MAX_MB)"
 
@@ -65,7 +67,8 @@ class SpoolWriter:
     ) -> None:
         directory.mkdir(parents=True, mode=0o700)
         self.directory = directory
-        self._lock_file = lock_spool(directory)
+        # One who lists spools may look, for a moment, whether it was left half made.
+        self._lock_file = lock_spool(directory, timeout_s=_LOOKED_AT_S)
         try:
             self.state = SpoolState(directory / "state", create=True)
             _write_identity(directory, identity)
@@ -334,19 +337,27 @@ def _tombstone(record_count: int) -> bytes:
     return encode_record(Lost(record_count, NO_ROOM))
 
 
-def lock_spool(directory: Path) -> int:
+def lock_spool(directory: Path, *, timeout_s: float = 0.0) -> int:
     """Take the lock of a spool and return its descriptor.
 
     Raises:
-        BlockingIOError: another process has it.
+        BlockingIOError: another process has it, for as long as we wait.
     """
+    deadline = time.monotonic() + timeout_s
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_LOCK_AGAIN_S)
+            else:
+                return descriptor
+    except BaseException:
         os.close(descriptor)
         raise
-    return descriptor
 
 
 def remove_spool(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """The spool: what was appended is there, in order, whatever happens to its writer."""
 
+import fcntl
 import os
 import random
 import shutil
@@ -145,6 +146,26 @@ def test_spool_is_locked_while_its_writer_lives(tmp_path):
     writer.append(b"x")
     writer.close()
     os.close(lock_spool(tmp_path / "c"))
+
+
+def test_new_spool_waits_for_who_looks_whether_it_was_left(tmp_path, monkeypatch):
+    """One who lists spools holds its lock for a moment, right after the lock was made."""
+    make = os.open
+    lookers = []
+
+    def make_and_be_looked_at(path, *arguments):
+        descriptor = make(path, *arguments)
+        if str(path).endswith("lock") and not lookers:
+            lookers.append(make(path, os.O_RDWR))
+            fcntl.flock(lookers[0], fcntl.LOCK_EX)
+            threading.Timer(0.1, os.close, lookers).start()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", make_and_be_looked_at)
+    writer = SpoolWriter(tmp_path / "c", IDENTITY)
+    assert writer.append(b"x")
+    assert lookers
+    writer.close()
 
 
 def test_threads_share_a_spool_without_loss(spool):

@@ -40,17 +40,20 @@ class Data:
         *,
         id: Optional[str] = None,
     ) -> None:
-        self.dataset = dataset if type(dataset) is str else str(dataset)
-        self.dataflow_id = dataflow_id if type(dataflow_id) is str else str(dataflow_id)
-        self.derivations: List[Any] = derivations.copy() if type(derivations) is list else listed(derivations)
+        self.dataset = dataset if dataset.__class__ is str else str(dataset)
+        self.dataflow_id = dataflow_id if dataflow_id.__class__ is str else str(dataflow_id)
+        sources = self.derivations = [*derivations] if derivations.__class__ is list else listed(derivations)
         self.attributes: Dict[str, Any] = (
-            attributes.copy() if type(attributes) is dict else _mapping(attributes) if attributes else {}
+            {**attributes} if attributes.__class__ is dict else _mapping(attributes) if attributes else {}
         )
         # None until it is known; a tuple stands for `<client>:<number>`.
-        self.own_id: Union[str, Tuple[str, int], None] = id if id is None else str(id)
-        self.is_new = id is None or bool(self.attributes)  # its values are still to be emitted
-        # Values and no more: no file, derived from nothing, its id still to be given.
-        self.is_plain = id is None and not self.derivations
+        self.own_id: Union[str, Tuple[str, int], None] = None
+        self.is_new = True  # its values are still to be emitted
+        self.is_plain = not sources  # values and no more: no file, and its id is still to be given
+        if id is not None:
+            self.own_id = str(id)
+            self.is_new = bool(self.attributes)
+            self.is_plain = False
 
     @property
     def id(self) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Iterator, Optional, Tuple
 
 from optiprov.capture.data import Data
 from optiprov.wire import LISTED, codes_of, row_struct
-from optiprov.wire.slots import ROW_BYTES, SLOT_BYTES
 
 if TYPE_CHECKING:
     from optiprov.capture.client import Client
@@ -37,17 +36,17 @@ class Packing:
     """
 
     def __init__(self, client: Client, count: Iterator[int], shape: ShapeTuple) -> None:
-        ((self._dataset, self._dataflow, self._names),) = shape[-2]
+        ((self._dataset, self._dataflow, names),) = shape[-2]
+        self._names = [*names]
         self._client = client
+        self._client_id = client.id
         self._shape = shape
         self._is_listed = shape[-1].startswith(LISTED)
         self._count = count
         self._item_numbers = client.item_numbers
         self._publisher = client.publisher
-        row = row_struct(shape[-1])
-        self._pack = row.pack
-        self._row_bytes = row.size
-        self._target: Tuple[Iterator[int], Any, bytes] = (iter(()), None, b"")
+        self._pack = row_struct(shape[-1]).pack
+        self._target: Tuple[Iterator[Tuple[slice, slice]], Any, bytes] = (iter(()), None, b"")
 
     def write(self, task_id: Any, data: Any) -> bool:
         """Store the begin or end of a task that happens now; False where it has to go another way.
@@ -56,14 +55,14 @@ class Packing:
             task_id: as the application gave it.
             data: as the application gave it.
         """
-        if type(data) is not list or len(data) != 1:
+        if data.__class__ is not list or len(data) != 1:
             return False
-        item = data[0]
+        (item,) = data
         if item.__class__ is not Data or not item.is_plain:
             return False
         attributes = item.attributes
         if (
-            tuple(attributes) != self._names
+            [*attributes] != self._names
             or item.dataset != self._dataset
             or item.dataflow_id != self._dataflow
         ):
@@ -77,14 +76,14 @@ class Packing:
         except Exception:  # noqa: BLE001 - values are of any type, and may raise anything
             return False
         slots, held, marker = self._target
-        for slot in slots:
-            held[slot : slot + self._row_bytes] = row
-            held[slot + ROW_BYTES : slot + SLOT_BYTES] = marker  # last: from now on it is there
+        for row_at, marker_at in slots:
+            held[row_at] = row
+            held[marker_at] = marker  # last: from now on it is there
             break
         else:
             return self._take_segment() and self.write(task_id, data)
         item.is_new = item.is_plain = False
-        item.own_id = (self._client.id, number)
+        item.own_id = (self._client_id, number)
         next(self._count)
         publisher = self._publisher
         if publisher is not None and publisher.idle:

@@ -24,6 +24,7 @@ import mmap
 import operator
 import os
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
 from zlib import crc32
 
@@ -44,6 +45,7 @@ _DEFINES = 0x80000000
 _LONGEST = _DEFINES - 1
 _SUFFIX = ".seg"
 _ELSEWHERE = encode_marker(ELSEWHERE)
+_ZEROS = bytes(1 << 16)
 FRAME_OVERHEAD_BYTES = _FRAME.size + 3 + _LENGTH.size
 
 
@@ -90,6 +92,20 @@ def _slots_place(slot_count: int) -> int:
     return -(-(_HEADER.size + 4 * groups) // 8) * 8
 
 
+@lru_cache(maxsize=1)
+def _places_of_slots(slot_count: int) -> List[Tuple[slice, slice]]:
+    """Return where the row and the marker of each slot of a segment lie.
+
+    Made before, since an allocation may run others' finalizers, which would come between taking a slot and
+    writing it.
+    """
+    begin = _slots_place(slot_count)
+    return [
+        (slice(place, place + ROW_BYTES), slice(place + ROW_BYTES, place + SLOT_BYTES))
+        for place in range(begin, begin + slot_count * SLOT_BYTES, SLOT_BYTES)
+    ]
+
+
 class SegmentWriter:
     """Appends records to a new segment.
 
@@ -102,7 +118,7 @@ class SegmentWriter:
         heap_bytes: how much room their payloads have.
 
     Attributes:
-        slots: where the slots lie that are not taken yet.
+        slots: where the slots lie that are not taken yet: of each, its row and its marker in `map`.
         map: the file.
 
     Raises:
@@ -122,6 +138,8 @@ class SegmentWriter:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, self._size)
+            for start in range(0, self._offset, len(_ZEROS)):  # a fault of each page costs ten times as much
+                os.pwrite(descriptor, _ZEROS[: self._offset - start], start)
             self.map = mmap.mmap(descriptor, self._size)
         except BaseException:
             path.unlink()
@@ -129,7 +147,7 @@ class SegmentWriter:
         finally:
             os.close(descriptor)
         _HEADER.pack_into(self.map, 0, _MAGIC, first, slot_count, 0, 0)
-        self.slots = iter(range(self._begin, self._begin + slot_count * SLOT_BYTES, SLOT_BYTES))
+        self.slots = iter(_places_of_slots(slot_count))
 
     @staticmethod
     def size(slot_count: int, heap_bytes: int) -> int:
@@ -159,9 +177,9 @@ class SegmentWriter:
             return False
         place, checksum = self._put(payload)
         row = elsewhere_slot.pack(place, len(payload), checksum)
-        for slot in self.slots:
-            self.map[slot : slot + ROW_BYTES] = row
-            self.map[slot + ROW_BYTES : slot + SLOT_BYTES] = _ELSEWHERE
+        for row_at, marker_at in self.slots:
+            self.map[row_at] = row
+            self.map[marker_at] = _ELSEWHERE
             return True
         return False  # packed rows took the last one meanwhile
 

@@ -46,15 +46,19 @@ class Task:
         host: Optional[str] = None,
         agent: Optional[str] = None,
     ) -> None:
-        self._id: Union[int, str] = id if type(id) is int else str(id)
+        self._id: Union[int, str] = id if id.__class__ is int else str(id)
         self.workflow = workflow
-        self.transformation = transformation_id if type(transformation_id) is str else str(transformation_id)
-        given = dependencies if type(dependencies) is list else listed(dependencies)
+        self.transformation = (
+            transformation_id if transformation_id.__class__ is str else str(transformation_id)
+        )
+        given = dependencies if dependencies.__class__ is list else listed(dependencies)
         self.dependencies: List[str] = _qualified(given) if given else []
         self._started_at = started_at
         self._ended_at = ended_at
         self._host = host if host is None else str(host)
         self._agent = agent if agent is None else str(agent)
+        # Nothing but an id and a time: its begin may be packed.
+        self._is_plain = not given and started_at is None and host is None and agent is None
 
     @property
     def id(self) -> str:
@@ -64,19 +68,15 @@ class Task:
     def begin(self, data: Union[Data, Iterable[Data], None] = None) -> None:
         """Begin the task, which uses these data items."""
         packing = self.workflow.packed_begins.get(self.transformation)
-        if packing is None or not (self._can_begin_packed() and packing.write(self._id, data)):
+        is_plain = self._is_plain and not self.dependencies
+        if packing is None or not (is_plain and packing.write(self._id, data)):
             self._begin(data)
-
-    def _can_begin_packed(self) -> bool:
-        return (
-            not self.dependencies and self._started_at is None and self._host is None and self._agent is None
-        )
 
     def _begin(self, data: Any) -> None:
         run = self.workflow
         if run.sampler is not None:
             self._sample(run.sampler, "begin")
-        if self._can_begin_packed() and self._pack(BEGIN, run.packed_begins, data):
+        if self._is_plain and self._pack(BEGIN, run.packed_begins, data):
             return
         started_us = now_us() if self._started_at is None else _microseconds(self._started_at)
         client, _ = run.counted()

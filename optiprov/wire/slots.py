@@ -38,8 +38,9 @@ _MARKER = struct.Struct("<Q")
 
 @lru_cache(maxsize=256)
 def row_struct(codes: str) -> struct.Struct:
-    """Return how a packed row with values of these codes is packed, padding and marker left out."""
-    return struct.Struct(f"<qqq{codes.lstrip(LISTED)}")
+    """Return how a packed row with values of these codes is packed, padding included, the marker left out."""
+    codes = codes.lstrip(LISTED)
+    return struct.Struct(f"<qqq{codes}{8 * (MAX_VALUES - len(codes))}x")
 
 
 def encode_marker(number: int) -> bytes:

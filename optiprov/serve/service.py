@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _WATCH_S = 0.5
 _COLLECT_AFTER_ALLOCATIONS = 100_000
+_SWITCH_INTERVAL_S = 0.0005  # the committer gives the interpreter away at each statement, and waits for it
 _SHUTDOWN_S = 3
 
 
@@ -150,6 +151,7 @@ class Service:
             WorkError: the service ended by itself, since nothing more can be stored.
         """
         _collect_rarely()
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         app: ASGIApp = make_app(self._store, self._commits, self.health)
         if self._token is not None:
             app = BearerToken(app, self._token)

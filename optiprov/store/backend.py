@@ -11,7 +11,7 @@ import pyarrow as pa
 from optiprov.errors import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 Kind = Literal["integer", "double", "boolean", "text", "timestamp", "json"]
 """The types a column has, whatever the engine calls them. Timestamps are UTC, json is text."""
@@ -45,6 +45,11 @@ class Backend(ABC):
     @abstractmethod
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append rows to a table in bulk, by the names of its columns; its name is quoted already."""
+
+    def insert_all(self, tables: Iterable[tuple[str, pa.Table]]) -> None:
+        """Append rows to several tables, as `insert` does to one."""
+        for table, rows in tables:
+            self.insert(table, rows)
 
     @abstractmethod
     def insert_from(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from optiprov.errors import QueryError, StoreError
-from optiprov.store.backend import Backend, Kind, check_encodable, quote_name
+from optiprov.store.backend import Backend, Kind, check_encodable
+from optiprov.store.duckdb_insertions import Insertions
 from optiprov.store.opening import check_file, not_opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -61,6 +63,7 @@ class DuckDBBackend(Backend):
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         check_file(path, read_only=read_only)
         self._connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": False})
+        self._insertions = Insertions(self._connection)
         self._cursors: set[duckdb.DuckDBPyConnection] = set()
         self._cursors_change = threading.Condition()
         self._is_closing = False
@@ -87,12 +90,21 @@ class DuckDBBackend(Backend):
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append rows, which DuckDB reads in place."""
-        self._connection.register("_rows", rows)
+        self._insertions.insert([(table, rows)])
+
+    def insert_all(self, tables: Iterable[tuple[str, pa.Table]]) -> None:
+        """Append rows to several tables."""
+        self._insertions.insert(tables)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block does, or nothing of it."""
         try:
-            names = ", ".join(map(quote_name, rows.column_names))
-            self._connection.execute(f"INSERT INTO {table} ({names}) SELECT * FROM _rows")
-        finally:
-            self._connection.unregister("_rows")
+            with super().transaction():
+                yield
+        except BaseException:
+            self._insertions.forget()
+            raise
 
     def insert_from(
         self, table: str, sql: str, parameters: Sequence[Any], change: Callable[[pa.Table], pa.Table]

@@ -198,8 +198,7 @@ class Writer:
             rows.tables["ingest_mark"] += [
                 (client, mark, commit_id, committed_at) for client, mark in moved.items()
             ]
-            for table, appended in (*data, *rows.appended()):
-                self._backend.insert(table, appended)
+            self._backend.insert_all([*data, *rows.appended()])
             for closing in rows.closings:
                 self._backend.execute(
                     _CLOSE_RUNS, (closing.status, closing.reason, closing.ended_at, closing.trial_id)

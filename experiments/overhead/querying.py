@@ -17,10 +17,6 @@ from experiments.overhead.service import running_service
 from experiments.overhead.workload import BEST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pyarrow as pa
-
     from optiprov.store.provenance import Provenance
 
 _WARM_UP = 3
@@ -38,10 +34,11 @@ def main() -> None:
 def _measure(path: Path, times: int) -> dict[str, Any]:
     from optiprov import connect
     from optiprov.store.duckdb import DuckDBBackend
+    from optiprov.store.opened import OpenedProvenance
 
     backend = DuckDBBackend(path, read_only=True)
     try:
-        opened = _open_provenance(backend)
+        opened = OpenedProvenance(backend)
         tasks = int(opened.sql("SELECT count(*) AS n FROM prov.task_end")["n"][0])
         figures: dict[str, Any] = {"tasks": tasks, **_time("open", opened, times)}
     finally:
@@ -52,18 +49,6 @@ def _measure(path: Path, times: int) -> dict[str, Any]:
     if len({figures[f"{way}_rows"] for way in ("open", "file", "http")}) != 1:
         raise RuntimeError(f"the answers differ: {figures}")
     return figures
-
-
-def _open_provenance(backend: Any) -> Provenance:
-    from optiprov.store.provenance import Provenance
-
-    class OpenProvenance(Provenance):
-        """Asks a store that stays open."""
-
-        def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
-            return backend.fetch(sql, parameters)
-
-    return OpenProvenance()
 
 
 def _time(way: str, provenance: Provenance, times: int) -> dict[str, float]:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optiprov.errors import StoreError
 from optiprov.serve.heartbeat import Heartbeats
-from optiprov.store import Provenance
+from optiprov.store.opened import OpenedProvenance
 from optiprov.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import pyarrow as pa
+    from collections.abc import Callable
 
     from optiprov.store.backend import Backend
 
 _PROBE = "SELECT count(*) FROM prov.client"
 
 
-class OwnedStore(Provenance):
+class OwnedStore(OpenedProvenance):
     """An open store, written by one thread and asked by any.
 
     `writer` and `heartbeats` belong to the writing thread.
@@ -38,7 +36,8 @@ class OwnedStore(Provenance):
     def __init__(self, open_backend: Callable[[], Backend]) -> None:
         self._open_backend = open_backend
         self._is_closed = False
-        self._backend, self.writer, self.heartbeats = self._open()
+        backend, self.writer, self.heartbeats = self._open()
+        super().__init__(backend)
 
     def _open(self) -> tuple[Backend, Writer, Heartbeats]:
         backend = self._open_backend()
@@ -48,10 +47,6 @@ class OwnedStore(Provenance):
         except BaseException:
             backend.close()
             raise
-
-    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
-        """Run one read-only query."""
-        return self._backend.fetch(sql, parameters)
 
     def answers(self) -> bool:
         """Whether the database can be asked at all."""

@@ -33,8 +33,15 @@ def to_arrow(columns: Mapping[str, tuple[Kind, Sequence[Any]]]) -> pa.Table:
 
 
 class Backend(ABC):
-    """One open database. The writing methods belong to one thread, `fetch` to any."""
+    """One open database. The writing methods belong to one thread, `fetch` to any.
 
+    Attributes:
+        commits: how many transactions of this object have been committed.
+    """
+
+    commits = 0
+    writes_alone = False
+    """Whether nobody else writes to the database while this object has it open."""
     faults: tuple[type[Exception], ...] = ()
     """Errors that are the engine's trouble (a full disk, no memory), not that of what it was given."""
 
@@ -43,13 +50,12 @@ class Backend(ABC):
         """Run a statement in the current transaction."""
 
     @abstractmethod
-    def insert(self, table: str, rows: pa.Table) -> None:
-        """Append rows to a table in bulk, by the names of its columns; its name is quoted already."""
-
     def insert_all(self, tables: Iterable[tuple[str, pa.Table]]) -> None:
-        """Append rows to several tables, as `insert` does to one."""
-        for table, rows in tables:
-            self.insert(table, rows)
+        """Append rows to tables in bulk, by the names of their columns; tables' names are quoted already."""
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Append rows to one table, as `insert_all` does."""
+        self.insert_all([(table, rows)])
 
     @abstractmethod
     def insert_from(
@@ -105,6 +111,7 @@ class Backend(ABC):
         try:
             yield
             self.execute("COMMIT")
+            self.commits += 1
         except BaseException:
             with suppress(Exception):  # the engine may have rolled back by itself; the first error counts
                 self.execute("ROLLBACK")

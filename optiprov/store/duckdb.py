@@ -51,6 +51,7 @@ class DuckDBBackend(Backend):
         StoreError: it is owned by another process, or cannot be read or written.
     """
 
+    writes_alone = True
     faults = (
         duckdb.IOException,
         duckdb.OutOfMemoryException,
@@ -88,12 +89,8 @@ class DuckDBBackend(Backend):
         """Run a statement in the current transaction."""
         self._connection.execute(sql, list(parameters))
 
-    def insert(self, table: str, rows: pa.Table) -> None:
-        """Append rows, which DuckDB reads in place."""
-        self._insertions.insert([(table, rows)])
-
     def insert_all(self, tables: Iterable[tuple[str, pa.Table]]) -> None:
-        """Append rows to several tables."""
+        """Append rows, which DuckDB reads in place."""
         self._insertions.insert(tables)
 
     @contextmanager

@@ -36,6 +36,8 @@ ALIASES = {
 }
 ALWAYS_SHOWN = ("trial_id", "task_id", "transformation", "status")
 """What a query without a projection shows before the attributes."""
+SAID_BY_BEGINS = ("host", "agent", "started_at")
+"""The fields of tasks that their begins have alone."""
 FIELDS = {"task": _TASK, "run": _RUN, "trial": _TRIAL}
 """The fields that every store has, by group."""
 KINDS = {

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from optiprov.store.attributes import DatasetAttribute, ItemSource
-from optiprov.store.schema import VIEWS
+from optiprov.store.schema import ENDED_TASKS, VIEWS
 
 _BEGIN, _END = "narrowed_begin", "narrowed_end"
+_IS_NARROWED = "task IN (SELECT task FROM narrowed)"
 _MOST_ALTERNATIVES = 16  # of thousands, an engine plans for minutes what it finds in a second
 _NEVER_TRUE_OF_NULL = {"$gt", "$gte", "$lt", "$lte", "$like", "$in"}
 
@@ -22,24 +23,36 @@ Compare = Callable[[str, str, str, Any, list[Any]], str]
 
 
 class Candidates(NamedTuple):
-    """A query for the keys of tasks, in a column `task`, and its parameters."""
+    """A query for the keys of tasks, in a column `task`.
+
+    Attributes:
+        sql: the query.
+        parameters: its parameters.
+        have_ended: whether all of them have ended, as those have that generated something.
+    """
 
     sql: str
     parameters: list[Any]
+    have_ended: bool = False
 
-    @property
-    def tables(self) -> str:
-        """The WITH clause that has the tasks as `narrowed`, and their begins and ends."""
-        wanted = "WHERE task IN (SELECT task FROM narrowed)"
-        return (
-            f"WITH narrowed AS ({self.sql}),"
-            f" {_BEGIN} AS (SELECT * FROM prov.task_begin {wanted}),"
-            f" {_END} AS (SELECT * FROM prov.task_end {wanted}) "
-        )
+    def tables(self, *, with_begins: bool) -> str:
+        """Return the WITH clause of what `tasks` reads, and the candidates as `narrowed`."""
+        tables = [f"narrowed AS ({self.sql})"]
+        if with_begins or not self.have_ended:
+            tables.append(f"{_BEGIN} AS (SELECT * FROM prov.task_begin b WHERE b.{_IS_NARROWED})")
+            tables.append(f"{_END} AS (SELECT * FROM prov.task_end e WHERE e.{_IS_NARROWED})")
+        return f"WITH {', '.join(tables)} "
 
+    def tasks(self, *, with_begins: bool) -> str:
+        """Return what takes the place of the view of tasks.
 
-NARROWED_TASKS = VIEWS["task"].replace("prov.task_begin", _BEGIN).replace("prov.task_end", _END)
-"""The view of tasks over the begins and ends of `Candidates.tables`."""
+        Args:
+            with_begins: whether what the begins say is needed: host, agent, started_at.
+        """
+        if self.have_ended and not with_begins:
+            return f"SELECT * FROM prov.task_end e WHERE e.{_IS_NARROWED}"
+        view = ENDED_TASKS if self.have_ended else VIEWS["task"]
+        return view.replace("prov.task_begin", _BEGIN).replace("prov.task_end", _END)
 
 
 class Narrowing:
@@ -101,7 +114,7 @@ class Narrowing:
             self._compare(name, column, operator, value, parameters) for operator, value in comparisons
         ]
         sql = f"SELECT {source.task} AS task FROM {source.tables} WHERE {' AND '.join(compared)}"
-        return Candidates(sql, parameters)
+        return Candidates(sql, parameters, have_ended=side == "generated")
 
 
 def _narrows(operator: str, value: Any) -> bool:
@@ -115,4 +128,6 @@ def _combined(operator: str, parts: Sequence[Candidates]) -> Candidates | None:
     if len(parts) < 2:
         return parts[0] if parts else None
     selects = [f"SELECT task FROM ({part.sql}) c{number}" for number, part in enumerate(parts)]
-    return Candidates(f" {operator} ".join(selects), [one for part in parts for one in part.parameters])
+    have_ended = (any if operator == "INTERSECT" else all)(part.have_ended for part in parts)
+    parameters = [one for part in parts for one in part.parameters]
+    return Candidates(f" {operator} ".join(selects), parameters, have_ended=have_ended)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from optiprov.store.attributes import DatasetAttribute
+
 
 class StoredValue(NamedTuple):
     """A value of an attribute and its position in the store.
@@ -101,7 +103,7 @@ class Provenance(ABC):
         limit: int | None = None,
     ) -> Compiled:
         """Return the SQL that `query` runs for the same arguments."""
-        attributes = read_attributes(self._rows)
+        attributes = self._attributes()
         held = None
         if filter and not projection and not aggregation and len({a.dataflow for a in attributes}) > 1:
             # Other dataflows' datasets would cost time, and change the types of attributes of the same name.
@@ -155,7 +157,7 @@ class Provenance(ABC):
             MetricError: the store has no such dataset or attribute (yet); the message lists what there is.
         """
         dataset, _, name = metric.rpartition(".")
-        attributes = read_attributes(self._rows)
+        attributes = self._attributes()
         found = [a for a in attributes if (a.dataset, a.name) == (dataset, name)]
         if not found:
             there = ", ".join(dict.fromkeys(f"{a.dataset}.{a.name}" for a in attributes)) or "nothing"
@@ -172,6 +174,9 @@ class Provenance(ABC):
         )
         rows = self._rows(sql, (trial, after[0], after[0], after[1]))
         return [StoredValue((commit, ordinal), value) for commit, ordinal, value in rows]
+
+    def _attributes(self) -> list[DatasetAttribute]:
+        return read_attributes(self._rows)
 
     def _rows(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         table = self.fetch(sql, parameters)

@@ -21,8 +21,8 @@ from optiprov.records import Status
 from optiprov.store.attributes import DatasetAttribute, ItemSource
 from optiprov.store.backend import quote_name
 from optiprov.store.conditions import OPERATORS, Literal
-from optiprov.store.fields import ALIASES, ALWAYS_SHOWN, FIELDS, KINDS, hint
-from optiprov.store.narrowing import NARROWED_TASKS, Candidates, Narrowing
+from optiprov.store.fields import ALIASES, ALWAYS_SHOWN, FIELDS, KINDS, SAID_BY_BEGINS, hint
+from optiprov.store.narrowing import Candidates, Narrowing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,7 +133,8 @@ class Compiler:
             sql += f" LIMIT {_limit(limit)}"
         parameters = shown_parameters + parameters + sorted_parameters
         if candidates is not None:
-            sql, parameters = candidates.tables + sql, candidates.parameters + parameters
+            tables = candidates.tables(with_begins=self._shows_begins())
+            sql, parameters = tables + sql, candidates.parameters + parameters
         return Compiled(sql, parameters, frozenset(optional))
 
     def compile_held(self, where: Filter) -> Compiled:
@@ -145,8 +146,10 @@ class Compiler:
         parameters: list[Any] = []
         condition = self._filter(where, parameters)
         candidates = Narrowing(self._attributes_of, self._compare_column, _cast).candidates(where)
-        before = Candidates("", []) if candidates is None else candidates
-        tables = "WITH " if candidates is None else before.tables.rstrip() + ", "
+        tables, before = "WITH ", []
+        if candidates is not None:
+            tables = candidates.tables(with_begins=self._shows_begins()).rstrip() + ", "
+            before = candidates.parameters
         matching = f"SELECT DISTINCT t.task AS task FROM {self._from(candidates)} WHERE {condition}"
         edges = " UNION ALL ".join(
             f"SELECT e.item FROM prov.{side} e WHERE e.task IN (SELECT task FROM matching)" for side in _SIDES
@@ -154,7 +157,7 @@ class Compiler:
         return Compiled(
             f"{tables}matching AS ({matching})"
             f" SELECT DISTINCT i.dataset_key FROM ({edges}) h JOIN prov.item i ON i.item = h.item",
-            before.parameters + parameters,
+            before + parameters,
         )
 
     def _held_fields(self, held: Collection[int] | None, named: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -375,8 +378,14 @@ class Compiler:
             column = self._field(name) if aggregates else self._number(name, parameters)
         return f"{column} {_DIRECTIONS[direction]} NULLS LAST"
 
+    def _shows_begins(self) -> bool:
+        """Return whether a field is asked for that only the begins of tasks have."""
+        return any(f"t.{name}" in column for column in self._fields.values() for name in SAID_BY_BEGINS)
+
     def _from(self, candidates: Candidates | None) -> str:
-        joined = "prov.task t" if candidates is None else f"({NARROWED_TASKS}) t"
+        joined = "prov.task t"
+        if candidates is not None:
+            joined = f"({candidates.tasks(with_begins=self._shows_begins())}) t"
         columns = [column for column in self._fields.values() if column.startswith(("r.", "i."))]
         if columns:
             needed = {column[2:] for column in columns if column.startswith("r.")}

@@ -233,6 +233,19 @@ TABLES: dict[str, dict[str, Kind]] = {
     },
 }
 
+# A task that its client left open when its part of the run ended has stopped, or failed with it. In two parts
+# rather than by a full join: engines push a condition down into each of them.
+ENDED_TASKS = """SELECT e.task, e.task_id, e.run_id, e.dataflow, e.transformation, e.status, b.host, b.agent,
+               b.started_at, e.ended_at, e.error
+        FROM prov.task_end e LEFT JOIN prov.task_begin b ON b.task = e.task"""
+OPEN_TASKS = """SELECT b.task, b.task_id, b.run_id, b.dataflow, b.transformation,
+               CASE p.status WHEN 'failed' THEN 'failed' WHEN 'stopped' THEN 'stopped'
+                    WHEN 'finished' THEN 'stopped' ELSE 'running' END,
+               b.host, b.agent, b.started_at, p.ended_at, p.reason
+        FROM prov.task_begin b
+        LEFT JOIN prov.run_part p ON p.run_id = b.run_id AND p.client_id = b.client_id
+        WHERE NOT EXISTS (SELECT 1 FROM prov.task_end e WHERE e.task = b.task)"""
+
 VIEWS: dict[str, str] = {
     # What a service says of a client that left its part of a run open has no record_count: an end of the
     # client's own wins over it, whenever it comes.
@@ -264,20 +277,10 @@ VIEWS: dict[str, str] = {
         LEFT JOIN (SELECT run_id, max(ended_at) AS ended_at, max(reason) AS reason,
                           max(CASE status WHEN 'failed' THEN 2 WHEN 'stopped' THEN 1 ELSE 0 END) AS severity
                    FROM prov.run_part GROUP BY run_id) e ON e.run_id = b.run_id""",
-    # A task that its client left open when its part of the run ended has stopped, or failed with it. In
-    # two parts rather than by a full join: engines push a condition down into each of them.
-    "task": """
-        SELECT e.task, e.task_id, e.run_id, e.dataflow, e.transformation, e.status, b.host, b.agent,
-               b.started_at, e.ended_at, e.error
-        FROM prov.task_end e LEFT JOIN prov.task_begin b ON b.task = e.task
+    "task": f"""
+        {ENDED_TASKS}
         UNION ALL
-        SELECT b.task, b.task_id, b.run_id, b.dataflow, b.transformation,
-               CASE p.status WHEN 'failed' THEN 'failed' WHEN 'stopped' THEN 'stopped'
-                    WHEN 'finished' THEN 'stopped' ELSE 'running' END,
-               b.host, b.agent, b.started_at, p.ended_at, p.reason
-        FROM prov.task_begin b
-        LEFT JOIN prov.run_part p ON p.run_id = b.run_id AND p.client_id = b.client_id
-        WHERE NOT EXISTS (SELECT 1 FROM prov.task_end e WHERE e.task = b.task)""",
+        {OPEN_TASKS}""",
     # A dependency that names a task by its id alone is on each task of the run that has the id; DfAnalyzer's
     # clients name transformations in lower case.
     "dependency": """

@@ -10,7 +10,7 @@ from optiprov.records import Item, RunBegin, Status, TaskBegin, TaskEnd
 from optiprov.store import StoreUrl
 from optiprov.store.duckdb import DuckDBBackend
 from optiprov.store.monetdb import MonetDBBackend
-from optiprov.store.provenance import Provenance
+from optiprov.store.opened import OpenedProvenance
 from optiprov.store.schema import migrate
 from optiprov.store.writer import Writer
 from optiprov.wire import Batch, Header, encode_record
@@ -19,24 +19,13 @@ from tests.monetdb.databases import monetdb_server, monetdb_url
 __all__ = ["monetdb_server", "monetdb_url"]
 
 
-class OwnProvenance(Provenance):
-    """Asks an open backend."""
-
-    def __init__(self, backend):
-        self._backend = backend
-
-    def fetch(self, sql, parameters=()):
-        """Ask the open backend."""
-        return self._backend.fetch(sql, parameters)
-
-
 class Store:
     """An open store with its writer, and clients that number their records."""
 
     def __init__(self, backend):
         self.backend = backend
         self.writer = Writer(backend)
-        self.ask = OwnProvenance(backend)
+        self.ask = OpenedProvenance(backend)
         self._heads = {}
 
     def batch(self, records, client="c", first=None, oldest=1, trial=None):

@@ -16,7 +16,7 @@ from optiprov.store.monetdb.session import Session
 from optiprov.store.monetdb.transactions import Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -72,10 +72,11 @@ class MonetDBBackend(Backend):
         text = translate(sql, parameters).text
         self._writing.do(lambda session: session.run(text))
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def insert_all(self, tables: Iterable[tuple[str, pa.Table]]) -> None:
         """Append rows by COPY INTO; those with infinite values, which that cannot read, by INSERT."""
-        for step in _append(table, rows):
-            self._writing.do(step)
+        for table, rows in tables:
+            for step in _append(table, rows):
+                self._writing.do(step)
 
     def insert_from(
         self, table: str, sql: str, parameters: Sequence[Any], change: Callable[[pa.Table], pa.Table]

@@ -38,9 +38,11 @@ def address(monetdb_url):
     return MonetDBAddress.parse(monetdb_url)
 
 
-@pytest.fixture
-def backend(address):
-    """A backend with a table for a value of each kind."""
+@pytest.fixture(params=["text", "binary"])
+def backend(address, request, monkeypatch):
+    """A backend with a table for a value of each kind; rows go there as text, or as bytes where they can."""
+    is_binary = request.param == "binary"
+    monkeypatch.setattr("optiprov.store.monetdb.backend._ROWS_FOR_BINARY", 1 if is_binary else 10**9)
     backend = MonetDBBackend(address)
     backend.execute("CREATE TABLE prov.probe (i BIGINT, d DOUBLE, b BOOLEAN, s TEXT, t TIMESTAMP)")
     yield backend

@@ -7,7 +7,8 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from optiprov.errors import NoStoreError, StoreError
-from optiprov.store.backend import Backend, Kind, check_encodable, quote_name
+from optiprov.store.backend import Backend, Kind, check_encodable, quote_name, quote_text
+from optiprov.store.monetdb.binary import binary_columns, can_be_binary
 from optiprov.store.monetdb.dialect import literal, translate, translate_query
 from optiprov.store.monetdb.load import NULL, copy_text, part_infinite, parts
 from optiprov.store.monetdb.owner import Ownership, prepare
@@ -31,6 +32,7 @@ _TYPES: dict[Kind, str] = {
     "json": "TEXT",
 }
 _ROWS_AT_ONCE = 100
+_ROWS_FOR_BINARY = 500
 
 
 class MonetDBBackend(Backend):
@@ -73,7 +75,7 @@ class MonetDBBackend(Backend):
         self._writing.do(lambda session: session.run(text))
 
     def insert_all(self, tables: Iterable[tuple[str, pa.Table]]) -> None:
-        """Append rows by COPY INTO; those with infinite values, which that cannot read, by INSERT."""
+        """Append rows by COPY INTO; those with infinite values, which its text cannot have, by INSERT."""
         for table, rows in tables:
             for step in _append(table, rows):
                 self._writing.do(step)
@@ -170,9 +172,18 @@ class MonetDBBackend(Backend):
 
 
 def _append(table: str, rows: pa.Table) -> Iterator[Callable[[Session], Any]]:
-    """Yield the steps that append rows."""
-    finite, infinite = part_infinite(rows)
+    """Yield the steps that append rows.
+
+    Binary costs the server and us half of what text does, but is asked for column by column.
+    """
     target, columns = _target(table, tuple(rows.column_names))
+    if len(rows) >= _ROWS_FOR_BINARY and can_be_binary(rows):
+        files = dict(zip(map(str, range(rows.num_columns)), binary_columns(rows), strict=True))
+        names = ", ".join(map(quote_text, files))
+        copy = f"COPY LITTLE ENDIAN BINARY INTO {target} {columns} FROM {names} ON CLIENT"
+        yield partial(Session.upload, text=copy, files=files)
+        return
+    finite, infinite = part_infinite(rows)
     for part in parts(finite) if len(finite) else ():
         copy = (
             f"COPY {len(part)} RECORDS INTO {target} {columns} FROM 'rows' {columns} ON CLIENT"

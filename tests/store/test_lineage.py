@@ -261,6 +261,7 @@ def test_what_is_only_referred_to_has_its_key(store):
     up = store.ask.lineage("train/1")
     assert up.items["item"].tolist() == [item_key("gone")]
     assert up.items["item_id"].isna().all()
+    assert tasks_of(store.ask.lineage(up.items.iloc[0], "down")) == {"1": 1}
     assert tasks_of(store.ask.lineage("gone", "down")) == {"1": 1}
     made = store.ask.lineage("made")
     assert made.tasks["task"].tolist() == [task_key("r", "train", "late")]
@@ -284,7 +285,7 @@ NAMES = [
     "2",
     ("r", "train", 2),
     ("r", "2"),
-    {"task_id": "2", "transformation": "train"},
+    {"task_id": 2, "transformation": "train", "run_id": None},
     {"task": task_key("r", "train", "2")},
 ]
 
@@ -306,7 +307,7 @@ def test_names_with_slashes_are_found(store):
 
 def test_rows_and_objects_are_starts(store):
     """Rows of `tasks(run)`, of a lineage and of a view; objects of the client, by their ids."""
-    store.commit(run(), *task("1", [item("d", item_id="a", n=1)], [file("/x", "v1")]))
+    store.commit(run(), *task("1", [item("d", item_id="a", task_id="none")], [file("/x", "v1")]))
     tasks, view = store.ask.tasks("r"), store.ask.sql("SELECT * FROM d")
     lineage = store.ask.lineage(tasks.iloc[0], "down")
     assert items_of(lineage) == {"v1": 0}
@@ -327,12 +328,14 @@ UNCLEAR = [
     ("modle", r"no data item, file or task 'modle'. Did you mean 'model'\?"),
     ("/data/y.csv", r"Did you mean '/data/x.csv'\?"),
     (("r", "train", "7"), r"task 'r/train/7'. Did you mean 'r/train/1'"),
+    ("'; DROP TABLE prov.task; --%", "no data item, file or task"),
+    ("\ud800", "a character that UTF-8 lacks"),
     ("?", r"It has files such as /data/x.csv; data items such as model, v1; tasks such as q/train/1"),
     (Data("d", "f", [], {}, id="other-item"), r"no data item, file or task 'other-item'"),
     ({"item": 5}, "no item with the key 5"),
     ({"task": 5}, "no task with the key 5"),
     ({"task": "x"}, "is a key, a whole number, got 'x'"),
-    ({"n": 5}, "a row with the columns n names no task"),
+    ({"n": 5}, "a row with values of n names no task or data item: it needs item, task"),
     (5, "no lineage begins at 5. Give the id of a data item"),
 ]
 

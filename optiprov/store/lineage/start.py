@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from optiprov.errors import QueryError
 from optiprov.records.identity import item_key, task_key
@@ -98,19 +98,21 @@ class _Finder:
         )
 
     def _row(self, fields: Mapping[str, Any]) -> Start:
-        """Find what a row stands for, such as one of `tasks(run)`, of a lineage, or of a dataset's view."""
-        if fields.get("item_id") is not None:
-            return self._item(str(fields["item_id"])) or self._unknown(str(fields["item_id"]))
-        name = {column: fields.get(column) for column in TaskName._fields}
-        if isinstance(name["task_id"], (str, int)):
-            known = {column: None if value is None else str(value) for column, value in name.items()}
-            return self._task(TaskName(**known))  # type: ignore[arg-type]  # its task_id is there
+        """Find what a row stands for, such as one of `tasks(run)`, of a lineage, or of a dataset's view.
+
+        Keys go first: a row of a view has the item's, and may have attributes of any name.
+        """
         for column in ("item", "task"):
-            if fields.get(column) is not None:
+            if column in fields:
                 return self._keyed(column, fields[column])
+        named = {column: str(value) for column, value in fields.items()}
+        if "item_id" in named:
+            return self._item(named["item_id"]) or self._unknown(named["item_id"])
+        if "task_id" in named:
+            return self._task(TaskName(named.get("run_id"), named.get("transformation"), named["task_id"]))
         raise QueryError(
-            f"a row with the columns {', '.join(map(str, fields))} names no task or data item: it needs"
-            " task_id (with run_id and transformation), item_id, item or task."
+            f"a row with values of {', '.join(map(str, fields)) or 'nothing'} names no task or data item: it"
+            " needs item, task, item_id, or task_id with run_id and transformation."
         )
 
     def _keyed(self, column: str, value: Any) -> Start:
@@ -203,7 +205,7 @@ class _Finder:
             raise QueryError(f"{text!r} names several tasks: {listed}{more}. Say which one.")
         return Start([found[0][0]], []) if found else None
 
-    def _unknown(self, text: str) -> Start:
+    def _unknown(self, text: str) -> NoReturn:
         """Say that there is no such thing, with what is like it; otherwise with some of what there is."""
         paths = self._some("path", "prov.file")
         items = self._some("item_id", "prov.item")
@@ -234,14 +236,18 @@ class _Finder:
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
-def _fields(given: Any) -> Mapping[str, Any] | None:
-    """Return what a row has by the names of its columns: a mapping, a row of pandas, or a named tuple."""
-    if isinstance(given, Mapping):
-        return given
+def _fields(given: Any) -> dict[str, Any] | None:
+    """Return the values of a row (a mapping, a row of pandas, a named tuple) by column, without NULLs."""
+    import pandas as pd
+
     if hasattr(given, "_asdict"):
-        named: Mapping[str, Any] = given._asdict()
-        return named
-    if hasattr(given, "to_dict") and getattr(given, "ndim", 0) == 1:
-        row: Mapping[str, Any] = given.to_dict()
-        return row
-    return None
+        given = given._asdict()
+    elif hasattr(given, "to_dict") and getattr(given, "ndim", 0) == 1:
+        given = given.to_dict()
+    if not isinstance(given, Mapping):
+        return None
+    return {
+        column: value
+        for column, value in given.items()
+        if not (pd.api.types.is_scalar(value) and pd.isna(value))
+    }

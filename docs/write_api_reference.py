@@ -13,7 +13,7 @@ from optiprov.capture import Data, File, Task, Workflow
 from optiprov.deploy import Deployment, load_scenario
 from optiprov.optimize import Optimization, SearchSpace, SkOptSearch
 from optiprov.optimize.results import Answer, Best, StudyResult
-from optiprov.store import Provenance, StoredValue, connect
+from optiprov.store import Lineage, Provenance, StoredValue, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,6 +38,7 @@ PAGES: dict[str, dict[str, Any]] = {
     "Asking": {
         "optiprov.connect": connect,
         "optiprov.store.Provenance": Provenance,
+        "optiprov.store.Lineage": Lineage,
         "optiprov.store.StoredValue": StoredValue,
     },
     "Instrumenting": {

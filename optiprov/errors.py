@@ -9,7 +9,7 @@ expect. A message says where the problem is, what was received, and what to do a
     |   |-- SearchSpaceError                a search space file: file:line, key
     |   |-- SpecificationError              a dataflow's specification file: file:line, key
     |   |-- OptimizationFileError           a script without a usable Optimization
-    |   |-- QueryError                      an unknown field, operator or statement
+    |   |-- QueryError                      an unknown field, operator, statement or start of a lineage
     |   |-- UrlError                        a store, service or broker address
     |   |-- NoStoreError                    what is named as a store is absent, or something else
     |   `-- CredentialsError (PermissionError)  credentials that are absent, refused or not sound
@@ -52,7 +52,7 @@ class OptimizationFileError(InputError):
 
 
 class QueryError(InputError):
-    """A query with an unknown field or operator, or a statement that is not read-only."""
+    """A query with an unknown field, operator or start of a lineage, or a statement that is not read-only."""
 
 
 class UrlError(InputError):

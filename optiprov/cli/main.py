@@ -19,6 +19,7 @@ COMMANDS = {
     "finalize": "Fetch the results of an experiment, end what runs, and back its provenance up.",
     "init": "Write a scenario that runs at once.",
     "layers-services": "Deploy the hosts of a scenario.",
+    "lineage": "List what led to a data item, a file or a task, or what came of it.",
     "network": "Say what lies between the hosts of an experiment.",
     "optimize": "Run an optimization.",
     "query": "Query tasks by what they used and generated.",

@@ -43,11 +43,15 @@ def print_result(rows: pa.Table, form: str) -> None:
         for lines in _batched(map(csv_line, _rows(rows))):
             click.echo("\n".join(lines))  # at once: echo flushes
     elif form == "json":
-        names = _told_apart(rows.column_names)
-        named = [dict(zip(names, map(json_value, row), strict=True)) for row in _rows(rows)]
-        click.echo(json.dumps(named))
+        click.echo(json.dumps(json_rows(rows)))
     else:
         print_table(rows)
+
+
+def json_rows(rows: pa.Table) -> list[dict[str, Any]]:
+    """Return rows by the names of their columns, with values that JSON has."""
+    names = _told_apart(rows.column_names)
+    return [dict(zip(names, map(json_value, row), strict=True)) for row in _rows(rows)]
 
 
 def print_table(rows: pa.Table) -> None:

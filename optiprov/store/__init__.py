@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optiprov.store.connection import connect
+    from optiprov.store.lineage import Lineage
     from optiprov.store.provenance import Provenance, StoredValue
     from optiprov.store.url import StoreUrl, service_file
 
 _HOMES = {
+    "Lineage": "optiprov.store.lineage",
     "Provenance": "optiprov.store.provenance",
     "StoreUrl": "optiprov.store.url",
     "StoredValue": "optiprov.store.provenance",
@@ -20,7 +22,7 @@ _HOMES = {
     "service_file": "optiprov.store.url",
 }
 
-__all__ = ["Provenance", "StoreUrl", "StoredValue", "connect", "service_file"]
+__all__ = ["Lineage", "Provenance", "StoreUrl", "StoredValue", "connect", "service_file"]
 
 
 def __getattr__(name: str) -> Any:

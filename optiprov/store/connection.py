@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from optiprov.errors import ServiceUnavailable, StoreError, UrlError
@@ -12,7 +14,7 @@ from optiprov.store.provenance import Provenance
 from optiprov.store.url import ENVIRONMENT_VARIABLE, StoreUrl, service_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -125,6 +127,7 @@ class FileProvenance(Provenance):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._service: RemoteProvenance | None = None
+        self._kept = threading.local()
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """Ask the service that owns the file; without one open the file, ask, and close it."""
@@ -157,8 +160,20 @@ class FileProvenance(Provenance):
     def _ask_file(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
         from optiprov.store.duckdb import DuckDBBackend
 
-        backend = DuckDBBackend(self._path, read_only=True)
-        try:
-            return backend.fetch(sql, parameters)
-        finally:
-            backend.close()
+        opened: ExitStack | None = getattr(self._kept, "opened", None)
+        if opened is None:
+            with closing(DuckDBBackend(self._path, read_only=True)) as backend:
+                return backend.fetch(sql, parameters)
+        if self._kept.backend is None:
+            self._kept.backend = opened.enter_context(closing(DuckDBBackend(self._path, read_only=True)))
+        return self._kept.backend.fetch(sql, parameters)
+
+    @contextmanager
+    def _asking(self) -> Iterator[Callable[..., pa.Table]]:
+        """Have this thread open the file once for the block: that takes longer than a small query."""
+        with ExitStack() as opened:
+            self._kept.opened, self._kept.backend = opened, None
+            try:
+                yield self.fetch
+            finally:
+                self._kept.opened = self._kept.backend = None

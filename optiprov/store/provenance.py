@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from optiprov.errors import MetricError
 from optiprov.store.attributes import read_attributes
+from optiprov.store.frames import to_frame
 from optiprov.store.query import Compiled, Compiler, Filter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
     import pyarrow as pa
 
     from optiprov.store.attributes import DatasetAttribute
+    from optiprov.store.lineage import Lineage
 
 
 class StoredValue(NamedTuple):
@@ -145,6 +148,45 @@ class Provenance(ABC):
         """Return the trials of a study, one a row, in the order they began."""
         return self.sql("SELECT * FROM prov.trial WHERE study = ? ORDER BY started_at, trial_id", (study,))
 
+    def lineage(
+        self,
+        item: Any,
+        direction: Literal["up", "down"] = "up",
+        depth: int | None = None,
+        stop_at: str | Sequence[str] | None = None,
+    ) -> Lineage:
+        """Return every task and data item that led to something, or came of it.
+
+        What tasks used and generated, derivations of items and dependencies of tasks are followed, across
+        runs, dataflows and campaigns: by the identity of items, never by equal values. What is committed
+        meanwhile may be in it or not.
+
+        Args:
+            item: the id of a data item; the path of a file, for all its versions; a task, as
+                `run_id/transformation/task_id`, where no other has them as `transformation/task_id` or
+                `task_id`, or as a tuple of the three or of `run_id` and `task_id`; a row of `tasks(run)`, of
+                a lineage or of a dataset's view, or a mapping with such columns; a `Data`, `File` or `Task`.
+            direction: "up" to what led to it, "down" to what came of it.
+            depth: how many tasks away from the start it goes at most; the data items of the last ones are in
+                it. A derivation and a dependency count as the task behind them. By default all.
+            stop_at: a transformation, or several, at which it ends: their tasks are in it, what lies behind
+                them is not, unless it is reached in another way. A derivation that one of these tasks made
+                is not followed either. The start itself does not stop.
+
+        Raises:
+            QueryError: the store does not have the start or a transformation, or has several of that name;
+                the message lists what there is. Or a direction or depth is none.
+        """
+        from optiprov.store.lineage import trace
+
+        with self._asking() as ask:
+            return trace(ask, item, direction, depth, stop_at)
+
+    @contextmanager
+    def _asking(self) -> Iterator[Callable[..., pa.Table]]:
+        """Give what runs one query, as `fetch` does, for a block that runs many."""
+        yield self.fetch
+
     def values(self, metric: str, trial: str, *, after: tuple[int, int] = (0, -1)) -> list[StoredValue]:
         """Return the values of an attribute that a trial's runs have emitted, in the order they were stored.
 
@@ -181,30 +223,6 @@ class Provenance(ABC):
     def _rows(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         table = self.fetch(sql, parameters)
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-
-
-def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Return a result as pandas has it: sums (128 bit in DuckDB) as floats, and no key that lost digits."""
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    exact = []
-    for index, column in enumerate(table.schema):
-        if pa.types.is_decimal(column.type):
-            table = table.set_column(index, column.name, table.column(index).cast(pa.float64()))
-        elif pa.types.is_int64(column.type) and table.column(index).null_count:
-            bounds = pc.min_max(table.column(index)).as_py()
-            if max(abs(bounds["min"] or 0), abs(bounds["max"] or 0)) > _EXACT_IN_FLOAT:
-                exact.append(index)
-    frame: pd.DataFrame = table.to_pandas()
-    for index in exact:  # beside NULLs, pandas would make floats of them
-        values = pd.array(table.column(index).to_pylist(), dtype="Int64")
-        frame.isetitem(index, values)
-    return frame
-
-
-_EXACT_IN_FLOAT = 2**53
 
 
 def _read(column: str, kind: str) -> str:

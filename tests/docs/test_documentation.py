@@ -103,7 +103,7 @@ def test_provenance_examples_work_as_printed(page_dir, environment, start_servic
     grouped, rejected = outputs[5], outputs[-1]
     assert "train " in grouped
     assert "(0 rows)" in rejected
-    assert len(outputs) == 9
+    assert len(outputs) == 11
 
 
 def test_every_metric_of_telemetry_is_documented():

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.problems import suggestion
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ SHOWN_LENGTH = 60
 Schema = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """Where a value stands, and where its problems go."""
 
@@ -75,7 +76,7 @@ def _refuse(value: Any, expected: str, place: Place) -> Any:
     return INVALID
 
 
-@dataclass(frozen=True)
+@frozen
 class Anything(Kind):
     """Any value."""
 
@@ -90,7 +91,7 @@ class Anything(Kind):
         return {}
 
 
-@dataclass(frozen=True)
+@frozen
 class Text(Kind):
     """A text, of a certain form if `pattern` is given.
 
@@ -121,7 +122,7 @@ class Text(Kind):
         return {"type": "string"} | ({"pattern": f"^(?:{self.pattern})$"} if self.pattern else {})
 
 
-@dataclass(frozen=True)
+@frozen
 class Whole(Kind):
     """A whole number within bounds."""
 
@@ -149,7 +150,7 @@ class Whole(Kind):
         return {"type": "integer", **bounds}
 
 
-@dataclass(frozen=True)
+@frozen
 class Flag(Kind):
     """True or false."""
 
@@ -163,7 +164,7 @@ class Flag(Kind):
         return {"type": "boolean"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Scalar(Kind):
     """A text, a number or a truth value."""
 
@@ -179,7 +180,7 @@ class Scalar(Kind):
         return {"type": ["string", "number", "boolean"]}
 
 
-@dataclass(frozen=True)
+@frozen
 class Choice(Kind):
     """One of certain values.
 
@@ -212,7 +213,7 @@ class Choice(Kind):
         return {"enum": [*self.values, *self.older]}
 
 
-@dataclass(frozen=True)
+@frozen
 class ListOf(Kind):
     """A list, as a tuple.
 
@@ -255,7 +256,7 @@ class ListOf(Kind):
         return {"anyOf": [array, item]} if self.or_one else array
 
 
-@dataclass(frozen=True)
+@frozen
 class MappingOf(Kind):
     """A mapping with free keys; nothing at all is an empty one.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.kinds import INVALID, Kind, Place, Schema, shown
 from optiprov.deploy.problems import suggestion
 
@@ -45,7 +46,7 @@ def key(
 M = TypeVar("M", bound="Model")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Model:
     """What a mapping holds. Subclasses are dataclasses whose fields are made by `key`.
 
@@ -147,7 +148,7 @@ def _read_values(model: type[Model], value: dict[Any, Any], place: Place) -> dic
     return values
 
 
-@dataclass(frozen=True)
+@frozen
 class Nested(Kind):
     """A mapping that is a model.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.kinds import INVALID, Choice, Flag, Kind, ListOf, Schema, Text, Whole, shown
 from optiprov.deploy.models.base import Model, Nested, key
 
@@ -88,7 +88,7 @@ class _Date(Text):
         return super().read(str(value) if is_time else value, place)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class FirewallRule(Model):
     """One of `firewall_rules`: ports of Grid'5000 hosts that are open to other testbeds."""
 
@@ -104,7 +104,7 @@ class FirewallRule(Model):
 FIREWALL_RULES = ListOf(Nested(FirewallRule))
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Limits(Model):
     """What a local host may use at most."""
 
@@ -115,7 +115,7 @@ class Limits(Model):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class LocalTestbed(Model):
     """The testbed `local`: hosts on this machine."""
 
@@ -129,7 +129,7 @@ class LocalTestbed(Model):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class StaticHost(Model):
     """One machine of the testbed `static`; what it does not say is as `static` says."""
 
@@ -140,7 +140,7 @@ class StaticHost(Model):
     jump_host: str | None = key(Text(), "The machine through which it is reached.", default=None)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class StaticTestbed(Model):
     """The testbed `static`: machines that are there, reached by SSH."""
 
@@ -156,7 +156,7 @@ class StaticTestbed(Model):
     known_hosts: str | None = key(Text(), "The file of known host keys.", default=None)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Testbed(Model):
     """What E2Clab's testbeds have in common."""
 
@@ -167,7 +167,7 @@ class Testbed(Model):
     cluster: str | None = key(Text(), "The cluster, site or flavour of the machines.", default=None)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Grid5000(Testbed):
     """The testbed `g5k`: Grid'5000."""
 
@@ -200,12 +200,12 @@ class Grid5000(Testbed):
             yield "env_name", f"got {name!r}, which needs the job type deploy. Add job_type: [deploy]."
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class IotLab(Testbed):
     """The testbed `iotlab`: FIT IoT-LAB."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Chameleon(Testbed):
     """The testbeds `chameleoncloud` and `chameleonedge`."""
 
@@ -237,7 +237,7 @@ class _OpenPort(Kind):
         }
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Scaleway(Testbed):
     """The testbed `scalewayinstances`."""
 
@@ -257,7 +257,7 @@ class Scaleway(Testbed):
     ipv6: bool = key(Flag(), "Whether the instances get IPv6 addresses.", default=False)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Environment(Model):
     """The key `environment`: what the scenario is called, and where it runs.
 

@@ -5,9 +5,10 @@ The keys are E2Clab's (https://e2clab.gitlabpages.inria.fr/e2clab/define_exp_env
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.kinds import Choice, Flag, ListOf, MappingOf, Scalar, Text, Whole
 from optiprov.deploy.models.base import Model, Nested, key
 from optiprov.deploy.models.environment import (
@@ -33,7 +34,7 @@ _NAME = Text(
 _SERVERS = ListOf(Text(), or_one=True)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Service(Model):
     """One service of a layer; keys that it does not name are metadata, reached as `_self.<key>`."""
 
@@ -72,7 +73,7 @@ class Service(Model):
             yield "quantity", f"got {quantity}, but servers names {len(servers)}. Leave one of the two out."
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Layer(Model):
     """One layer: a name and its services, in order."""
 
@@ -80,7 +81,7 @@ class Layer(Model):
     services: tuple[Service, ...] = key(ListOf(Nested(Service), at_least=1), "Its services, in order.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class ProvenanceService(Model):
     """The key `provenance`: how the provenance service of the scenario runs."""
 
@@ -105,7 +106,7 @@ class ProvenanceService(Model):
             yield "servers", "got servers beside cluster. Keep one of the two."
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Monitoring(Model):
     """The key `monitoring`: what records the load of hosts with the role `monitoring`."""
 
@@ -134,7 +135,7 @@ class Monitoring(Model):
             yield "cluster", "the key 'cluster' is missing, or 'servers', which provider g5k needs. Add one."
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Kwollect(Model):
     """The key `kwollect`: measurements that Grid'5000 makes of its machines."""
 
@@ -153,7 +154,7 @@ class Kwollect(Model):
             yield "end", "got end without start. Add start."
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class MonitoringProfile(Model):
     """One of the profiles of `monitoring_iotlab`."""
 
@@ -168,14 +169,14 @@ class MonitoringProfile(Model):
     average: int = key(Choice((1, 4, 16, 64, 128, 256, 512, 1024)), "Samples that are averaged.", default=4)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class MonitoringIotLab(Model):
     """The key `monitoring_iotlab`: measurements that FIT IoT-LAB makes of its nodes."""
 
     profiles: tuple[MonitoringProfile, ...] = key(ListOf(Nested(MonitoringProfile)), "What is measured.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class LayersServices(Model):
     """The file layers_services.yaml."""
 

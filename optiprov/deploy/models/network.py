@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.kinds import Flag, ListOf, Text
 from optiprov.deploy.models.base import Model, Nested, key
 
@@ -81,7 +81,7 @@ def loss_share(loss: str) -> float:
     return float(match[1]) / _PERCENT
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Network(Model):
     """One rule of network.yaml: what lies between two sets of hosts."""
 
@@ -114,7 +114,7 @@ class Network(Model):
             yield "", "the rule has neither delay, rate nor loss. Add one, or remove the rule."
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class NetworkFile(Model):
     """The file network.yaml."""
 

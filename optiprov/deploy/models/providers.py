@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.kinds import Choice, ListOf
 from optiprov.deploy.models.base import Model, key
 from optiprov.deploy.models.environment import TESTBEDS
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _TESTBEDS = ListOf(Choice(TESTBEDS), or_one=True)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class ProvidersFile(Model):
     """The file providers.yaml: a provider, and the testbeds that it stands in for."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.kinds import Anything, Choice, ListOf, Schema, Text
 from optiprov.deploy.models.base import Model, Nested, key
 
@@ -43,7 +44,7 @@ class _Task(Anything):
 _TASKS = ListOf(_Task())
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Dependency(Model):
     """One entry of `depends_on`: which services a play's hosts learn about, and under which name."""
 
@@ -57,7 +58,7 @@ class Dependency(Model):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class PlayModel(Model):
     """One play of workflow.yaml.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import ssl
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from optiprov.errors import CredentialsError, UrlError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
 CA_VARIABLE = "OPTIPROV_HTTP_CA"
@@ -62,6 +62,8 @@ class ServiceAddress(NamedTuple):
         """
         if not self.url.startswith("https:"):
             return None  # making one takes 20 ms
+        import ssl  # here: it takes 5 ms, which a command on this machine need not spend
+
         try:
             return ssl.create_default_context(cafile=self.ca)
         except (OSError, ValueError) as error:  # an SSLError is an OSError
@@ -81,6 +83,8 @@ def pinned_context(certificate: str) -> ssl.SSLContext:
     Raises:
         ssl.SSLError, ValueError: it is none.
     """
+    import ssl
+
     context = ssl.create_default_context(cadata=certificate)
     context.check_hostname = False  # the certificate names what others call this machine
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

@@ -41,7 +41,7 @@ def output(isolation, command, chdir):
 def test_processes_run_inside_whatever_the_machine_has(isolate, monkeypatch, nsenter):
     """With an older nsenter a shell sets the directory, without one each process makes its own namespace."""
     if nsenter == "does not":
-        monkeypatch.setattr(namespace, "_sets_directory", lambda: False)
+        monkeypatch.setattr(namespace, "sets_directory", lambda: False)
     if nsenter == "is missing":
         monkeypatch.setattr(namespace, "_nsenter", lambda: None)
     isolation, hidden = isolate()

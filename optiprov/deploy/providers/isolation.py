@@ -7,12 +7,13 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optiprov.deploy.providers.namespace import Namespace
+from optiprov.deploy.providers.namespace import Namespace, sets_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ SHELL = "/bin/sh"
 ENTER = 'mount -n -a -T "$1" && cd "$2" && shift 2 && exec "$@"'
 ENTER_WITHOUT_MOUNTS = 'cd "$1" && shift && exec "$@"'
 PROBE_TIMEOUT_S = 10.0
+_probing = threading.Lock()
 NOT_PRIVATE = (
     "This machine gives no mount namespaces (neither root nor unprivileged user namespaces, or no "
     "unshare and mount): hosts get no /tmp of their own. Paths below /tmp and HOME are replaced in "
@@ -43,7 +45,16 @@ class Mask:
     private: Path
 
 
-@lru_cache(maxsize=1)
+def probe_ahead() -> None:
+    """Probe in a thread what this machine allows, beside what comes before hosts are made."""
+    threading.Thread(target=_probe, name="optiprov-probe", daemon=True).start()
+
+
+def _probe() -> None:
+    if namespace_commands() is not None:
+        sets_directory()
+
+
 def namespace_commands() -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """How to enter a mount namespace: the command before the mounts, and the one after them.
 
@@ -51,6 +62,12 @@ def namespace_commands() -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     command goes back to the own user id. None where the kernel allows neither, or where util-linux
     (unshare, mount) is missing. Probed once a process.
     """
+    with _probing:
+        return _probed_commands()
+
+
+@lru_cache(maxsize=1)
+def _probed_commands() -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     unshare, mount = shutil.which("unshare"), shutil.which("mount")
     if unshare is None or mount is None:
         return None

@@ -24,10 +24,12 @@ def _nsenter() -> str | None:
 
 
 @lru_cache(maxsize=1)
-def _sets_directory() -> bool:
+def sets_directory() -> bool:
     """Whether nsenter sets the directory inside (util-linux 2.38), which saves a shell for each process."""
-    probe = subprocess.run([str(_nsenter()), "--help"], capture_output=True, check=False)
-    return b"--wdns" in probe.stdout
+    program = _nsenter()
+    if program is None:
+        return False
+    return b"--wdns" in subprocess.run([program, "--help"], capture_output=True, check=False).stdout
 
 
 class Namespace:
@@ -63,7 +65,7 @@ class Namespace:
             for kind, descriptor in zip(self._kinds, self._descriptors, strict=True)
         ]
         entering = [str(_nsenter()), "--preserve-credentials", *kept]
-        if _sets_directory():
+        if sets_directory():
             return [*entering, f"--wdns={chdir}", "--"]
         return [*entering, "--", SHELL, "-c", ENTER, "sh", chdir]
 

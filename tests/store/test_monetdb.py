@@ -16,8 +16,7 @@ from optiprov.store import StoreUrl, connect
 from optiprov.store.monetdb import MonetDBBackend
 from optiprov.store.monetdb.session import Session
 from optiprov.store.url import MonetDBAddress
-from tests.monetdb.databases import require_engine
-from tests.monetdb.server import MonetDBServer
+from tests.monetdb.databases import start_server
 from tests.store.conftest import Store, begin, end, item, run
 
 ROOT = Path(__file__).parents[2]
@@ -26,8 +25,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def server(tmp_path):
     """A server of the test's own, which it may kill."""
-    require_engine()
-    server = MonetDBServer(tmp_path / "provenance")
+    server = start_server(tmp_path / "provenance")
     yield server
     server.kill()
 

@@ -198,20 +198,25 @@ sys.path.insert(0, sys.argv[2])
 from optiprov.store.monetdb import MonetDBBackend
 from optiprov.store.url import MonetDBAddress
 backend = MonetDBBackend(MonetDBAddress.parse(sys.argv[1]))
-print("owned", flush=True)
-time.sleep(60)
+with backend.transaction():
+    backend.execute("CREATE TABLE prov.unfinished (x INTEGER)")
+    backend.execute("INSERT INTO prov.unfinished VALUES (1)")
+    print("owned", flush=True)
+    time.sleep(60)
 """
 
 
 def test_database_of_a_killed_owner_is_free(address, start_python):
-    """Its session ends with its process, and with that its ownership."""
+    """Its session ends with its process, in the midst of a transaction too, and with that its ownership."""
     process = start_python(HOLD, _with_password(address), ROOT)
     assert process.stdout.readline() == "owned\n"
     with pytest.raises(StoreError, match=f"a service owns it .*pid {process.pid}"):
         MonetDBBackend(address)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    MonetDBBackend(address).close()
+    backend = MonetDBBackend(address)
+    assert not backend.has_table("prov", "unfinished")
+    backend.close()
 
 
 def test_store_outlives_the_kill_of_the_server(server):

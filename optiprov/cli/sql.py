@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
     from optiprov.store import Provenance
 
-_SHOWN_TABLES = (
-    *("run", "task", "study", "trial", "trial_report", "used", "generated", "derivation", "file"),
-    *("annotation", "rejected", "lost"),
+_SHOWN_TABLES = (  # as docs/provenance.md has them, without what only the views below them are made of
+    *("run", "task", "study", "trial", "trial_report", "used", "generated", "dependency", "item"),
+    *("derivation", "file", "annotation", "dataflow", "transformation", "transformation_dataset"),
+    *("program", "dataset", "dataset_attribute", "run_environment", "environment", "environment_package"),
+    *("environment_variable", "task_usage", "telemetry", "rejected", "lost", "client"),
 )
 _COLUMNS = """
     SELECT "schema", "view", "column", type FROM prov.listing WHERE "schema" NOT IN ('dataset', 'main')

@@ -92,6 +92,11 @@ class Ingest:
         """How many messages found no room; their clients send them again."""
         return self._intake.dropped
 
+    @property
+    def messages_by_lane(self) -> list[int]:
+        """How many messages each lane has received."""
+        return [lane.messages for lane in self._lanes]
+
     def start(self) -> None:
         """Connect and start committing.
 

@@ -28,6 +28,11 @@ _log = logging.getLogger(__name__)
 class Lane:
     """One of the lanes of a service: it receives the batches of the clients whose shards are its own.
 
+    Attributes:
+        subscribed: set once it receives.
+        problem: why it does not.
+        messages: how many it has received.
+
     Args:
         number: which lane, from 0 on.
         lanes: how many there are.
@@ -51,6 +56,7 @@ class Lane:
     ) -> None:
         self.subscribed = threading.Event()
         self.problem = "no answer"
+        self.messages = 0
         self._filters = lane_filters(number, lanes, broker.prefix)
         self._broker = broker
         self._intake = intake
@@ -126,6 +132,7 @@ class Lane:
 
     def _on_message(self, session: mqtt.Client, _data: object, message: Any) -> None:
         acknowledge_at_once(session)
+        self.messages += 1
         payload = bytes(message.payload)
         try:
             batch = decode_batch(payload)

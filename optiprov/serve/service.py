@@ -202,6 +202,7 @@ class Service:
             "rejected": counts.rejected,
             "lost": counts.lost,
             "dropped_messages": self._ingest.dropped_messages,
+            "messages_by_lane": self._ingest.messages_by_lane,
         }
 
     def _watch(self, server: uvicorn.Server) -> None:

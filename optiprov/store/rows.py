@@ -193,7 +193,8 @@ def _items(
     for index, item in enumerate(items):
         key = records.item_key(item.item_id)
         rows.tables[role].append((task, key))
-        rows.tables["derivation"] += [(key, records.item_key(str(other))) for other in item.derived_from]
+        sources = dict.fromkeys(map(str, item.derived_from))
+        rows.tables["derivation"] += [(key, records.item_key(source)) for source in sources]
         if item.file is not None:
             rows.tables["file"].append(_file(key, item.file))
         if item.attributes is None and not item.dataset:

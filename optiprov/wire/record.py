@@ -8,6 +8,7 @@ writes them.
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, Callable, Dict, List, Tuple, cast
 
 from optiprov.errors import WireError
@@ -38,9 +39,16 @@ def _tagged(value: Any) -> Any:
         return {"$": "decimal", "v": str(value)}
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=repr)
-    if hasattr(value, "__fspath__"):
-        return str(value)
+    if isinstance(value, os.PathLike):
+        return _path(value)
     return _text(value)
+
+
+def _path(value: Any) -> str:
+    try:
+        return os.fsdecode(value)  # str() of one need not be its path, and a path may be bytes
+    except Exception:  # noqa: BLE001 - a foreign __fspath__ may raise anything
+        return _text(value)
 
 
 def _text(value: Any) -> str:

@@ -32,9 +32,14 @@ def new_session(address: BrokerAddress, client_id: str, *, tls_context: Any = No
         UrlError: the file of the CA cannot be used.
     """
     from paho.mqtt import client as mqtt  # on connect only: an application that just spools needs no paho
-    from paho.mqtt.enums import CallbackAPIVersion
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-    session = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)
+    session = mqtt.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        clean_session=True,
+        protocol=MQTTProtocolVersion.MQTTv311,
+    )
     if address.user is not None:
         session.username_pw_set(address.user, address.password)
     if address.tls:

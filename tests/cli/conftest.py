@@ -9,7 +9,21 @@ from optiprov.cli.main import run as run_command
 from optiprov.records import RunEnd
 from optiprov.store.duckdb import DuckDBBackend
 from optiprov.store.schema import migrate
-from tests.store.conftest import Store, begin, end, item, run
+from tests.store.conftest import (
+    Store,
+    begin,
+    empty_file,
+    end,
+    engine,
+    item,
+    monetdb_server,
+    monetdb_url,
+    open_backend,
+    run,
+    store_url,
+)
+
+__all__ = ["empty_file", "engine", "monetdb_server", "monetdb_url", "open_backend", "store_url"]
 
 
 @pytest.fixture(autouse=True)

@@ -154,18 +154,6 @@ def test_columns_of_one_name_are_told_apart_in_json(path):
     assert json.loads(found.stdout) == [{"a": 1, "a_2": 2, "a_2_2": 3, "a_3": 4}]
 
 
-def test_tables_lists_what_can_be_selected(path):
-    """The datasets' views with their join columns, then what of `prov` a user needs."""
-    lines = [line.split() for line in call("sql", "--store", path, "--tables").stdout.splitlines()]
-    assert ["f", "train_input", "train_task_id", "integer"] in lines
-    assert ["f", "train_output", "accuracy", "double"] in lines
-    views = list(dict.fromkeys(line[1] for line in lines if line[0] == "prov"))
-    assert views == [
-        *("run", "task", "study", "trial", "trial_report", "used", "generated", "derivation", "file"),
-        *("annotation", "rejected", "lost"),
-    ]
-
-
 def test_missing_records_are_told_on_stderr(path):
     """How many and how to see them; nothing where none is missing."""
     assert call("query", "--store", path).stderr == ""

@@ -106,6 +106,30 @@ def test_script_gives_dfanalyzers_tables_to_join(run_script, provenance, order):
     assert rows(provenance, files.replace("SCHEMA", schema)) == [("/data/numbers", "SOURCE")]
 
 
+@pytest.mark.parametrize("is_specified", [False, True])
+def test_file_is_stored_as_its_path(run_script, provenance, is_specified):
+    """As a value, and in prov.file where the specification says that it is one."""
+    dataflow = f"files_{is_specified}".lower()
+    script = SPECIFICATION.format(dataflow=dataflow) if is_specified else ""
+    run_script(
+        script
+        + f"""
+from dfa_lib_python.task import Task
+from dfa_lib_python.dataset import DataSet
+from dfa_lib_python.element import Element
+from dfa_lib_python.file import File
+t = Task(1, "{dataflow}", "Extract")
+t.add_dataset(DataSet("iExtract", [Element([File("/a/b", "b")])]))
+t.begin()
+t.end()
+"""
+    )
+    column = "SOURCE" if is_specified else '"values in order"'
+    assert rows(provenance, f"SELECT {column} FROM {dataflow}.iExtract") == [("/a/b",)]
+    files = f"SELECT f.path, f.role FROM prov.file f JOIN {dataflow}.iExtract i ON i.item = f.item"
+    assert rows(provenance, files) == ([("/a/b", "SOURCE")] if is_specified else [])
+
+
 def test_task_uses_what_the_task_it_waited_for_generated(run_script, provenance):
     """As in DfAnalyzer: the dataset that one hands the other has the ids of both tasks."""
     run_script(SPECIFICATION.format(dataflow="handed") + TASKS.format(dataflow="handed"))

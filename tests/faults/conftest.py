@@ -4,6 +4,9 @@ import pytest
 
 from optiprov.capture import send_leftovers
 from optiprov.wire import BrokerAddress
+from tests.monetdb.databases import monetdb_server, monetdb_url
+
+__all__ = ["monetdb_server", "monetdb_url"]
 
 
 @pytest.fixture

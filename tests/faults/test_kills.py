@@ -12,8 +12,7 @@ import pytest
 
 from tests.faults.sabotage import SABOTAGES
 from tests.faults.system import System, fault_seed
-from tests.monetdb.databases import require_engine
-from tests.monetdb.server import MonetDBServer
+from tests.monetdb.databases import NamedServer, named_url, start_server
 
 EMITTERS = 4
 SABOTAGED_ROUNDS = 4
@@ -28,10 +27,12 @@ SYSTEMS = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def monetdb(tmp_path):
-    """A MonetDB server that a test may kill."""
-    require_engine()
-    server = MonetDBServer(tmp_path / "provenance")
+def monetdb(request, tmp_path):
+    """A MonetDB server that a test may kill; where the environment names one, that, which is left alone."""
+    if named_url():
+        yield NamedServer(request.getfixturevalue("monetdb_url"))
+        return
+    server = start_server(tmp_path / "provenance")
     yield server
     server.kill()
 
@@ -87,7 +88,7 @@ def kill_application(system, choices):
 def choose_victims(system, choices, kills):
     """Return what is to be killed; each kind in its turn, the service twice as often, in any order."""
     kinds = ["service before", "application", "broker", "service after"]
-    if system.monetdb:
+    if system.monetdb and system.monetdb.is_ours:
         kinds.append("database")
     victims = (kinds * kills)[:kills]
     choices.shuffle(victims)

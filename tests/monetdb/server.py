@@ -105,6 +105,8 @@ class MonetDBServer:
         port: to listen on; 0 picks a free one.
     """
 
+    is_ours = True  # to kill
+
     def __init__(self, directory, port=0):
         self.directory = Path(directory)
         for attempt in range(_ATTEMPTS):

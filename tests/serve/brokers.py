@@ -28,6 +28,18 @@ def require_program(name, package):
     return found
 
 
+def require_ipv6():
+    """Skip where the kernel has no loopback of IPv6; where CI has one, it must be of use."""
+    try:
+        free_port("::1")
+    except OSError as error:
+        reason = f"no IPv6 at ::1: {error}"
+        known = Path("/proc/net/if_inet6")
+        if os.environ.get("CI") == "true" and known.exists() and known.read_text().strip():
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
 class Mosquitto:
     """A mosquitto of a test's own; it keeps nothing over a restart."""
 

@@ -10,10 +10,11 @@ import pytest
 
 from optiprov.capture import Client
 from optiprov.records import Annotation
-from optiprov.serve.broker import free_port
+from optiprov.serve.lane import Lane
 from optiprov.store.remote import RemoteProvenance
+from optiprov.wire import BrokerAddress, lane_of
 from optiprov.wire.topics import shard
-from tests.serve.brokers import Authority
+from tests.serve.brokers import Authority, require_ipv6
 from tests.serve.conftest import USERS, make_transport
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -106,7 +107,11 @@ def test_garbage_at_the_port_stops_nothing(plain, client_at):
 
 def test_clients_with_credentials_use_every_lane(secured, client_at):
     """Users, TLS, a prefix where the broker is shared, and three lanes: each client's records in order."""
-    clients = [client_at(secured.address) for _ in range(8)]
+    provenance = RemoteProvenance(secured.service.http)
+    before = provenance.health()["messages_by_lane"]
+    clients = []
+    while len(clients) < 8 or {lane_of(one.id, 3) for one in clients} != {0, 1, 2}:
+        clients.append(client_at(secured.address))
     threads = [threading.Thread(target=emit, args=(client, 500)) for client in clients]
     for thread in threads:
         thread.start()
@@ -114,6 +119,9 @@ def test_clients_with_credentials_use_every_lane(secured, client_at):
         thread.join()
     for client in clients:
         assert stored(secured, client) == list(range(500))
+    after = provenance.health()["messages_by_lane"]
+    assert len(after) == 3
+    assert [lane for lane in range(3) if after[lane] <= before[lane]] == []
 
 
 @pytest.mark.parametrize("wrong", ["password", "user", "nobody"])
@@ -165,10 +173,7 @@ def test_absent_ca_is_a_clear_warning(secured, client_at, caplog, tmp_path):
 @pytest.mark.parametrize("kind", ["embedded", "mosquitto"])
 def test_ipv6_is_spoken(kind, client_at, tmp_path):
     """Broker and HTTP at ::1."""
-    try:
-        free_port("::1")
-    except OSError as error:
-        pytest.skip(f"this machine has no IPv6: {error}")
+    require_ipv6()
     transport = make_transport(kind, tmp_path, host="::1")
     try:
         assert f"//[::1]:{transport.address.port}" in transport.service.mqtt
@@ -177,6 +182,28 @@ def test_ipv6_is_spoken(kind, client_at, tmp_path):
         assert stored(transport, client) == list(range(50))
     finally:
         transport.close()
+
+
+@pytest.mark.parametrize("who", ["client", "service"])
+def test_mqtt_is_spoken_in_version_3_1_1(who, client_at):
+    """The first packet of a connection says so: any broker of the last ten years understands it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE_S)
+        address = BrokerAddress("127.0.0.1", listener.getsockname()[1])
+        lane = None
+        if who == "client":
+            client = client_at(address)
+            client.emit(note(client, 0))
+        else:
+            lane = Lane(0, 1, address, None, lambda: None)
+            lane.start()
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as received:
+            packet, length = received.read(2)
+            assert (packet, length < 0x80) == (0x10, True)  # CONNECT, of which less than 128 bytes follow
+            assert received.read(7) == b"\x00\x04MQTT\x04"
+        if lane:
+            lane.stop()
 
 
 def test_prefix_separates_two_stores_of_one_broker(plain, start_service, client_at):

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from optiprov.records import Item, RunBegin, Status, TaskBegin, TaskEnd
 from optiprov.store import StoreUrl
@@ -14,7 +15,7 @@ from optiprov.store.opened import OpenedProvenance
 from optiprov.store.schema import migrate
 from optiprov.store.writer import Writer
 from optiprov.wire import Batch, Header, encode_record
-from tests.monetdb.databases import monetdb_server, monetdb_url
+from tests.monetdb.databases import empty, monetdb_server, monetdb_url
 
 __all__ = ["monetdb_server", "monetdb_url"]
 
@@ -138,10 +139,31 @@ def end(task_id, *generated, run_id="r", transformation="train", status=Status.F
 
 
 @pytest.fixture
-def store_of(tmp_path_factory, empty_file):
-    """Makes empty stores, as many as asked for; close their backends."""
+def new_store(engine, request, tmp_path, empty_file):
+    """Makes an empty store time and again, for the examples of a property; each closes the one before."""
+    path = tmp_path / "example.duckdb"
+    made = []
+
+    def close():
+        for one in made:
+            one.backend.close()
+        made.clear()
 
     def make():
-        return Store(DuckDBBackend(Path(shutil.copy(empty_file, tmp_path_factory.mktemp("one")))))
+        close()
+        if engine == "monetdb":
+            url = request.getfixturevalue("monetdb_url")
+            empty(url)
+            made.append(Store(MonetDBBackend(StoreUrl.parse(url).monetdb)))
+        else:
+            made.append(Store(DuckDBBackend(Path(shutil.copy(empty_file, path)))))
+        return made[0]
 
-    return make
+    yield make
+    close()
+
+
+@pytest.fixture
+def examples(engine):
+    """Says how many examples a property has: few on MonetDB, where making an empty store takes long."""
+    return lambda count: settings(max_examples=count if engine == "duckdb" else 3)

@@ -208,6 +208,21 @@ def test_item_used_by_several_tasks_is_one_row_with_the_first_of_them(store):
     assert len(store.rows("SELECT * FROM prov.used")) == 3
 
 
+def test_derivations_are_between_the_items_that_were_named(store):
+    """Of one task and of another, of several sources, and of one that came later; once each."""
+    images, later = item("images", item_id="images", n=1), item("later", item_id="later", n=2)
+    features = item("features", item_id="features", derived_from=["images"], n=3)
+    model = item("model", item_id="model", derived_from=["features", "later", "features"], n=4)
+    store.commit(begin("1", images), end("1", features))
+    store.commit(begin("2", reference(features)), end("2", model), client="other")
+    store.commit(end("3", later))
+    named = """SELECT i.item_id, s.item_id FROM prov.derivation d JOIN prov.item i ON i.item = d.item
+               JOIN prov.item s ON s.item = d.source ORDER BY 1, 2"""
+    expected = [("features", "images"), ("model", "features"), ("model", "later")]
+    assert store.rows(named) == expected
+    assert store.rows("SELECT count(*) FROM prov.derivation") == [(3,)]
+
+
 @pytest.mark.parametrize("name", ["run", "task", "dependency", "rejected", "listing"])
 def test_datasets_with_the_names_of_our_own_tables_leave_these_alone(store, name):
     """One, and then two, which have no bare view; what `prov` has is there still."""

@@ -16,8 +16,7 @@ from optiprov.store import StoreUrl, connect
 from optiprov.store.monetdb import MonetDBBackend
 from optiprov.store.monetdb.session import Session
 from optiprov.store.url import MonetDBAddress
-from tests.monetdb.databases import require_engine
-from tests.monetdb.server import MonetDBServer
+from tests.monetdb.databases import start_server
 from tests.store.conftest import Store, begin, end, item, run
 
 ROOT = Path(__file__).parents[2]
@@ -26,8 +25,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def server(tmp_path):
     """A server of the test's own, which it may kill."""
-    require_engine()
-    server = MonetDBServer(tmp_path / "provenance")
+    server = start_server(tmp_path / "provenance")
     yield server
     server.kill()
 
@@ -200,20 +198,25 @@ sys.path.insert(0, sys.argv[2])
 from optiprov.store.monetdb import MonetDBBackend
 from optiprov.store.url import MonetDBAddress
 backend = MonetDBBackend(MonetDBAddress.parse(sys.argv[1]))
-print("owned", flush=True)
-time.sleep(60)
+with backend.transaction():
+    backend.execute("CREATE TABLE prov.unfinished (x INTEGER)")
+    backend.execute("INSERT INTO prov.unfinished VALUES (1)")
+    print("owned", flush=True)
+    time.sleep(60)
 """
 
 
 def test_database_of_a_killed_owner_is_free(address, start_python):
-    """Its session ends with its process, and with that its ownership."""
+    """Its session ends with its process, in the midst of a transaction too, and with that its ownership."""
     process = start_python(HOLD, _with_password(address), ROOT)
     assert process.stdout.readline() == "owned\n"
     with pytest.raises(StoreError, match=f"a service owns it .*pid {process.pid}"):
         MonetDBBackend(address)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    MonetDBBackend(address).close()
+    backend = MonetDBBackend(address)
+    assert not backend.has_table("prov", "unfinished")
+    backend.close()
 
 
 def test_store_outlives_the_kill_of_the_server(server):

@@ -2,19 +2,14 @@
 
 import itertools
 import operator
-import shutil
-import tempfile
 from collections import Counter
-from pathlib import Path
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from optiprov.records import RunEnd
 from optiprov.store.attributes import read_attributes
-from optiprov.store.duckdb import DuckDBBackend
-from tests.store.conftest import Store, begin, end, item, reference, run
+from tests.store.conftest import begin, end, item, reference, run
 
 DATASETS = ("a", "b")
 SIDES = ("used", "generated")
@@ -49,18 +44,6 @@ filters = st.recursive(
     ),
     max_leaves=4,
 )
-
-
-@pytest.fixture(scope="module")
-def emptied(empty_file):
-    """Returns new empty stores: hypothesis wants one an example."""
-    with tempfile.TemporaryDirectory() as directory:
-        numbered = (Path(directory) / f"{number}.duckdb" for number in itertools.count())
-
-        def make():
-            return Store(DuckDBBackend(Path(shutil.copy(empty_file, next(numbered)))))
-
-        yield make
 
 
 def fill(store, described):
@@ -166,26 +149,34 @@ def as_text(value):
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-@settings(max_examples=60)
-@given(described=st.lists(tasks, min_size=1, max_size=6), drawn=st.lists(filters, min_size=1, max_size=6))
-def test_query_finds_what_a_look_at_every_row_finds(emptied, described, drawn):
+def test_query_finds_what_a_look_at_every_row_finds(new_store, examples):
     """Items of several datasets, one item of several tasks, begins without end, and any filter."""
-    store = emptied()
-    model = fill(store, described)
-    there = [(side, a) for a in read_attributes(store.ask._rows) for side in sorted(a.sides)]
-    fields = {f"{side}.{attribute.name}": (side, attribute.name) for side, attribute in there}
-    places = list(dict.fromkeys((side, attribute.dataset) for side, attribute in there))
-    for one in drawn if fields else []:
-        where = written(one, fields)
-        expected = Counter(
-            (task_id, *(value_of(row, fields[name]) for name in sorted(fields)))
-            for task_id, task in model.items()
-            for row in rows_of(task, places)
-            if holds(row, where, fields)
-        )
-        found = store.ask.fetch(*astuple(store.ask.compile(["task_id", *sorted(fields)], where)))
-        assert Counter(zip(*(column.to_pylist() for column in found.columns), strict=True)) == expected, where
-    store.backend.close()
+
+    @examples(60)
+    @given(described=st.lists(tasks, min_size=1, max_size=6), drawn=st.lists(filters, min_size=1, max_size=6))
+    def check(described, drawn):
+        store = new_store()
+        model = fill(store, described)
+        there = [(side, a) for a in read_attributes(store.ask._rows) for side in sorted(a.sides)]
+        fields = {f"{side}.{attribute.name}": (side, attribute.name) for side, attribute in there}
+        places = list(dict.fromkeys((side, attribute.dataset) for side, attribute in there))
+        for one in drawn if fields else []:
+            where = written(one, fields)
+            found = store.ask.fetch(*astuple(store.ask.compile(["task_id", *sorted(fields)], where)))
+            rows = Counter(zip(*(column.to_pylist() for column in found.columns), strict=True))
+            assert rows == looked_at(model, places, fields, where), where
+
+    check()
+
+
+def looked_at(model, places, fields, where):
+    """Return the rows of tasks that a filter is true of, by a look at all of them."""
+    return Counter(
+        (task_id, *(value_of(row, fields[name]) for name in sorted(fields)))
+        for task_id, task in model.items()
+        for row in rows_of(task, places)
+        if holds(row, where, fields)
+    )
 
 
 def astuple(compiled):

@@ -1,7 +1,7 @@
 """Specifications: before, after or without the data, again and changed, and values laid on them."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from optiprov.records import Specification, TaskData
@@ -306,24 +306,24 @@ _ITEMS = st.lists(
 )
 
 
-@settings(max_examples=15)
-@given(items=_ITEMS, place=st.integers(0, 4))
-def test_rows_are_the_same_wherever_the_specification_arrives(store_of, items, place):
+def test_rows_are_the_same_wherever_the_specification_arrives(new_store, examples):
     """Lists of any values, and values by name, with the specification at any place among them."""
-    records = [begin(str(n), item("in", **attributes)) for n, attributes in enumerate(items)]
     two = spec(datasets={"in": {"a": "NUMERIC", "b": "TEXT"}})
-    found = []
-    for order in ([two, *records], [*records[:place], two, *records[place:]]):
-        store = store_of()
-        for record in order:
-            store.commit(record)
-        found.append(
-            store.rows(
-                'SELECT t.task_id, a, b FROM "in" i JOIN prov.task t ON t.task = i.train_task_id ORDER BY 1'
-            )
-        )
-        store.backend.close()
-    assert repr(found[0]) == repr(found[1])  # NaN is not equal to itself
+    laid_out = 'SELECT t.task_id, a, b FROM "in" i JOIN prov.task t ON t.task = i.train_task_id ORDER BY 1'
+
+    @examples(15)
+    @given(items=_ITEMS, place=st.integers(0, 4))
+    def check(items, place):
+        records = [begin(str(n), item("in", **attributes)) for n, attributes in enumerate(items)]
+        found = []
+        for order in ([two, *records], [*records[:place], two, *records[place:]]):
+            store = new_store()
+            for record in order:
+                store.commit(record)
+            found.append(store.rows(laid_out))
+        assert repr(found[0]) == repr(found[1])  # NaN is not equal to itself
+
+    check()
 
 
 def test_restarted_writer_goes_on_with_the_specification(store):

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from optiprov.records import RunEnd, Status, TrialClose, qualify_dependency
@@ -124,23 +124,26 @@ def _found(store):
     return {name: store.rows(sql) for name, sql in views.items()}
 
 
-@settings(max_examples=15)
-@given(order=st.permutations(range(8)), cuts=st.sets(st.integers(1, 7)))
-def test_any_order_of_a_runs_records_gives_the_same_rows(store_of, order, cuts):
+def test_any_order_of_a_runs_records_gives_the_same_rows(new_store, examples):
     """Records of two clients in any order, committed together or one by one."""
-    found = []
-    for wanted, at in ((range(8), set()), (order, cuts)):
-        store = store_of()
-        records = [_records()[number] for number in wanted]
-        bounds = [0, *sorted(at), len(records)]
-        for start, stop in itertools.pairwise(bounds):
-            batches = [store.batch([record], client=client) for client, record in records[start:stop]]
-            assert store.writer.commit(batches).rejected == 0
-        found.append(_found(store))
-        store.backend.close()
-    assert found[0] == found[1]
-    assert [status for _, status, _ in found[1]["task"]] == ["finished", "finished"]
-    assert len(found[1]["dependency"]) == 1
+
+    @examples(15)
+    @given(order=st.permutations(range(8)), cuts=st.sets(st.integers(1, 7)))
+    def check(order, cuts):
+        found = []
+        for wanted, at in ((range(8), set()), (order, cuts)):
+            store = new_store()
+            records = [_records()[number] for number in wanted]
+            bounds = [0, *sorted(at), len(records)]
+            for start, stop in itertools.pairwise(bounds):
+                batches = [store.batch([record], client=client) for client, record in records[start:stop]]
+                assert store.writer.commit(batches).rejected == 0
+            found.append(_found(store))
+        assert found[0] == found[1]
+        assert [status for _, status, _ in found[1]["task"]] == ["finished", "finished"]
+        assert len(found[1]["dependency"]) == 1
+
+    check()
 
 
 class Clock:

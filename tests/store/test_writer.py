@@ -1,16 +1,12 @@
 """The writer: exactly once, in order, whatever arrives and however often."""
 
-import shutil
-from pathlib import Path
-
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from optiprov.errors import QueryError, StoreError
 from optiprov.records import Annotation, Lost, RunEnd, Status, TrialClose
-from optiprov.store.duckdb import DuckDBBackend
 from optiprov.store.writer import Ack
 from optiprov.wire import encode_record
 from tests.store.conftest import Store, begin, end, item, run
@@ -76,20 +72,22 @@ def test_clients_have_marks_of_their_own(store):
     assert again.commit(*notes(1, 2), client="a", first=1).records == 0
 
 
-@settings(max_examples=15)
-@given(data=st.data())
-def test_each_record_is_stored_once_for_any_order_of_batches(tmp_path_factory, empty_file, data):
+def test_each_record_is_stored_once_for_any_order_of_batches(new_store, examples):
     """Random cuts, repetitions and reorderings of one client's stream, then a resend of all."""
     spans = st.tuples(st.integers(1, 20), st.integers(0, 8))
-    with_backend = DuckDBBackend(Path(shutil.copy(empty_file, tmp_path_factory.mktemp("any"))))
-    store = Store(with_backend)
-    for first, more in data.draw(st.lists(spans, max_size=8)):
-        store.commit(*notes(first, first + more), first=first)
-    mark = store.writer.marks.get("c", 0)
-    assert stored(store) == list(range(1, mark + 1))
-    store.commit(*notes(1, 30), first=1)
-    assert stored(store) == list(range(1, 31))
-    with_backend.close()
+
+    @examples(15)
+    @given(st.lists(spans, max_size=8))
+    def check(drawn):
+        store = new_store()
+        for first, more in drawn:
+            store.commit(*notes(first, first + more), first=first)
+        mark = store.writer.marks.get("c", 0)
+        assert stored(store) == list(range(1, mark + 1))
+        store.commit(*notes(1, 30), first=1)
+        assert stored(store) == list(range(1, 31))
+
+    check()
 
 
 BAD = [

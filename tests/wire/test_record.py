@@ -4,6 +4,7 @@ import datetime
 import decimal
 import json
 import math
+import os
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -79,6 +80,50 @@ def test_value_comes_back_for_nan():
 def test_value_is_carried_for_types_that_json_lacks(value, expected):
     """Each becomes what the design says; none fails."""
     assert round_trip(value) == expected
+
+
+class PathOf:
+    """A path whose text is not its path."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __fspath__(self):
+        if isinstance(self.path, Exception):
+            raise self.path
+        return self.path
+
+    def __repr__(self):
+        return "<a path>"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/a/é", "/a/é"),
+        ("/a/é".encode(), "/a/é"),
+        (b"/a/\xff", "/a/\udcff"),  # as Python has what is no UTF-8
+        (7, "<a path>"),
+        (OSError("no"), "<a path>"),
+    ],
+    ids=repr,
+)
+def test_object_with_a_path_is_carried_as_the_path(path, expected):
+    """Whatever its text is; where it has no path after all, its text."""
+    assert round_trip(PathOf(path)) == expected
+
+
+@pytest.mark.parametrize("as_given", [os.fspath, os.fsencode], ids=["text", "bytes"])
+def test_directory_entry_is_carried_as_its_path(tmp_path, as_given):
+    """What os.scandir yields, of texts and of bytes."""
+    (tmp_path / "größe").touch()
+    with os.scandir(as_given(tmp_path)) as entries:
+        assert [round_trip(entry) for entry in entries] == [str(tmp_path / "größe")]
+
+
+def test_class_of_paths_is_carried_as_its_text():
+    """It has the method of its objects, and no path."""
+    assert round_trip(PathOf) == repr(PathOf)
 
 
 class Hostile:

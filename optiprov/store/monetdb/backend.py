@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 from optiprov.errors import NoStoreError, StoreError
 from optiprov.store.backend import Backend, Kind, check_encodable, quote_name, quote_text
 from optiprov.store.monetdb.binary import binary_columns, can_be_binary
-from optiprov.store.monetdb.dialect import literal, translate, translate_query
+from optiprov.store.monetdb.dialect import Statement, literal, translate, translate_query, words_in
 from optiprov.store.monetdb.load import NULL, copy_text, part_infinite, parts
 from optiprov.store.monetdb.owner import Ownership, prepare
 from optiprov.store.monetdb.readers import Readers
-from optiprov.store.monetdb.session import Session
+from optiprov.store.monetdb.session import NotUnderstood, Session
+from optiprov.store.monetdb.spelling import KNOWN
 from optiprov.store.monetdb.transactions import Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -109,9 +110,26 @@ class MonetDBBackend(Backend):
             yield
 
     def fetch(self, sql: str, parameters: Sequence[Any] = (), *, timeout_s: float | None = None) -> pa.Table:
-        """Run one query in a session of the pool, and roll back what it may have done."""
+        """Run one query in a session of the pool, and roll back what it may have done.
+
+        One that MonetDB does not understand is run again with its names in the case that they have, if it is
+        another: without quotes MonetDB takes all for lower case, where DuckDB is blind to it.
+        """
         check_encodable(sql, parameters)
-        return self._readers.ask(translate_query(sql, parameters), timeout_s)
+        statement = translate_query(sql, parameters)
+        try:
+            return self._readers.ask(statement, timeout_s)
+        except NotUnderstood:
+            spelled = translate_query(sql, parameters, self._names(words_in(sql)))
+            if spelled.text == statement.text:
+                raise
+        return self._readers.ask(spelled, timeout_s)
+
+    def _names(self, words: Collection[str]) -> set[str]:
+        """Return the schemas and tables with these names, and the columns that these tables have of them."""
+        listed = ", ".join(map(literal, sorted(words)))
+        found = self._readers.ask(Statement(KNOWN.format(words=listed), {}))
+        return set(found.column(0).to_pylist())
 
     def interrupt(self) -> None:
         """Cut off the queries that run, and refuse others: the store is about to be closed."""

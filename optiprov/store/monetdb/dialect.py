@@ -16,9 +16,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optiprov.errors import QueryError
+from optiprov.store.monetdb.spelling import spelled, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 NUL = "\ufffd"
 """What is stored for a NUL character, which MonetDB's texts cannot have; `quote_name` has it in names."""
@@ -82,8 +83,10 @@ def translate(sql: str, parameters: Sequence[Any] = ()) -> Statement:
     return _put_together(_tokens(sql), parameters)
 
 
-def translate_query(sql: str, parameters: Sequence[Any] = ()) -> Statement:
+def translate_query(sql: str, parameters: Sequence[Any] = (), names: Collection[str] = ()) -> Statement:
     """Translate one query; nothing else is let through, since MonetDB has no read-only transactions.
+
+    Words without quotes that are one of the names but for their case stand for it.
 
     Raises:
         QueryError: as for `translate`, and where it is not one query, or none that only reads.
@@ -92,7 +95,12 @@ def translate_query(sql: str, parameters: Sequence[Any] = ()) -> Statement:
     while tokens and tokens[-1][0] in ("end", "space"):
         tokens.pop()
     _check_reads([token for token in tokens if token[0] != "space"])
-    return _put_together(tokens, parameters)
+    return _put_together(spelled(tokens, names) if names else tokens, parameters)
+
+
+def words_in(sql: str) -> set[str]:
+    """Return what a statement may have as names, in lower case."""
+    return words_of(list(_tokens(sql)))
 
 
 def portable(sql: str) -> str:

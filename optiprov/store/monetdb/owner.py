@@ -115,14 +115,17 @@ class Ownership:
         row = _living_owner(self.session)
         deadline = time.monotonic() + _DEATH_S
         while row is not None and row[0] != self._owner and time.monotonic() < deadline:
-            self.session.rollback()
+            # In a session that stays, MonetDB may show another for ever that was killed in a transaction.
+            self.session.close()
             time.sleep(_LOOK_S)
+            self.session = Session(self.address)
             row = _living_owner(self.session)
         if row is not None and row[0] != self._owner:
+            self.session.close()
             _, http, host, pid = row
             where = f"the service {http} owns it" if http else "a service owns it"
             use = f"Use --store {http}, or stop it." if http else "Stop it first."
-            raise StoreError(f"{self.session.address.url}: {where} (on {host}, pid {pid}). {use}")
+            raise StoreError(f"{self.address.url}: {where} (on {host}, pid {pid}). {use}")
 
     def announce(self, http: str) -> None:
         """Say where the service that owns the database is reached."""

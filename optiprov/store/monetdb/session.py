@@ -32,6 +32,9 @@ _CONFLICT = re.compile(
 )
 _INTERRUPTED = re.compile(r"^HYT00!")
 _TROUBLE = re.compile(r"^(HY|25005|08)|GDK reported|could not allocate|disk|too many", re.IGNORECASE)
+_NOT_UNDERSTOOD = re.compile(
+    r"^(3F000|42S02|42S22)!|^42000!(syntax error|SELECT: identifier |JOIN: tables .* matching column )"
+)
 _STARTING = "Scenario not initialized"
 _STATE = re.compile(r"^[0-9A-Z]{5}!")
 
@@ -42,6 +45,10 @@ class ConnectionLost(StoreError):
 
 class Conflict(StoreError):
     """Another transaction has changed the same at the same time."""
+
+
+class NotUnderstood(QueryError):
+    """The statement has names that MonetDB does not know, or is none of its SQL."""
 
 
 class Session:
@@ -157,6 +164,8 @@ class Session:
 
     def _meaning(self, error: pymonetdb.Error) -> Exception:
         words = str(error)
+        if _NOT_UNDERSTOOD.search(words):  # first: names in it may be any words, those of trouble among them
+            return NotUnderstood(_words(error))
         if _INTERRUPTED.search(words):
             return ConnectionLost(f"{self.address.url}: the query was stopped")
         if _CONFLICT.search(words):

@@ -1,0 +1,61 @@
+"""`optiprov sql --tables`: what can be selected from, on each engine."""
+
+import csv
+import io
+import re
+
+import pytest
+
+from optiprov.store.schema import TABLES, VIEWS
+from tests.conftest import ROOT
+from tests.store.conftest import Store, begin, end, item, run
+
+RECORDED_ONLY = {  # what views are made of, and marks
+    *("run_begin", "run_end", "run_part", "task_begin", "task_end", "dependency_given", "ingest_mark"),
+    *("study_begin", "study_end", "trial_begin", "trial_end", "attribute", "dataset_use"),
+}
+
+
+@pytest.fixture
+def listed(open_backend, store_url, optiprov):
+    """The lines for a store with two datasets, of which one has a name with capitals."""
+    store = Store(open_backend())
+    used = item("trainInput", "Digits", LR=0.1, optimizer="adam")
+    store.commit(run(), begin("t", used), end("t", item("out", accuracy=1)))
+    store.backend.close()
+    status, output, _ = optiprov("sql", "--store", store_url, "--tables", "--format", "csv")
+    assert status == 0
+    return list(csv.reader(io.StringIO(output)))
+
+
+def test_datasets_are_listed_with_their_columns_first(listed):
+    """As they are written, with the columns that join them."""
+    assert listed[:11] == [
+        ["schema", "view", "column", "type"],
+        *(["Digits", "trainInput", *column] for column in (
+            ["train_task_id", "integer"],
+            ["LR", "double"],
+            ["optimizer", "text"],
+            ["run_id", "text"],
+            ["item", "integer"],
+        )),
+        *(["f", "out", *column] for column in (
+            ["train_task_id", "integer"],
+            ["accuracy", "integer"],
+            ["run_id", "text"],
+            ["item", "integer"],
+        )),
+        ["prov", "run", "run_id", "text"],
+    ]  # fmt: skip
+
+
+def test_all_of_prov_is_listed_that_users_ask(listed):
+    """Each table once with its columns, and what the documentation's own queries name."""
+    views = list(dict.fromkeys(row[1] for row in listed if row[0] == "prov"))
+    assert set(views) == {*TABLES, *VIEWS} - RECORDED_ONLY
+    pages = [(ROOT / "docs" / page).read_text() for page in ("provenance.md", "running.md", "transport.md")]
+    queried = set(re.findall(r"\bprov\.([a-z_]+)", " ".join(pages)))
+    assert queried >= {"task_usage", "run_environment", "dataflow"}
+    assert queried - set(views) == set()
+    for name in set(views) & set(TABLES):
+        assert [row[2] for row in listed if row[:2] == ["prov", name]] == list(TABLES[name])

@@ -120,6 +120,7 @@ class Deployment:
         with self._lock:
             self._refuse_if_stopped()
             self.scenario.require_deployable()
+            self._journal.discard_torn()
             if self._journal.path.exists():
                 raise DeploymentError(
                     f"{self.directory} holds a deployment already ({JOURNAL_NAME}). Give each deployment "

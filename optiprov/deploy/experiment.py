@@ -23,7 +23,7 @@ from optiprov.deploy.experiment_state import (
 )
 from optiprov.deploy.journal import JOURNAL_NAME, Journal, marker_of, read_journal
 from optiprov.deploy.loading import load_scenario
-from optiprov.deploy.remains import destroy_remains
+from optiprov.deploy.remains import destroy_remains, remove_remains
 from optiprov.deploy.scenario import LAYERS_SERVICES
 from optiprov.deploy.scenario_service import DATA_DIR, ScenarioService
 from optiprov.deploy.supervisor import Supervisor, wait_for_supervisors
@@ -275,7 +275,9 @@ class Experiment:
             service = self._make_service()
             if service is not None:
                 last_to_first.callback(service.stop)
-            if (self.directory / JOURNAL_NAME).exists():
+            if read_journal(self.directory / JOURNAL_NAME) is None:
+                last_to_first.callback(remove_remains, self.directory, self._state.id)
+            else:
                 deployment = self._deployment or self._deploy(service)
                 last_to_first.callback(deployment.destroy)
                 deployment.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,8 @@ from optiprov.errors import DeploymentError, ScenarioError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 STATE_NAME = "experiment.json"
 LOCK_NAME = "experiment.lock"
@@ -97,11 +100,23 @@ def new_directory(parent: Path) -> Path:
 
 
 def find_experiment(place: Path) -> Path | None:
-    """The experiment that a directory is, or the newest one below it; None where there is none."""
+    """The experiment that a directory is, or the newest one below it; None where there is none.
+
+    One below it whose state cannot be read (a power cut may leave an empty file) is passed over.
+    """
     if (place / STATE_NAME).exists():
         return place
     below = [path.parent for path in place.glob(f"*/{STATE_NAME}")]
-    return max(below, key=_by_time, default=None)
+    return next(filter(_is_readable, sorted(below, key=_by_time, reverse=True)), None)
+
+
+def _is_readable(directory: Path) -> bool:
+    try:
+        ExperimentState.read(directory)
+    except ScenarioError as error:
+        logger.warning("passed over: %s `optiprov destroy %s` removes what it left.", error, directory)
+        return False
+    return True
 
 
 def _by_time(directory: Path) -> tuple[str, int]:

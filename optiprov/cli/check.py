@@ -58,7 +58,7 @@ def command(
 
     Every problem is printed as file:line: key, what was got, and what to do; the exit status is then 2.
     What is right but cannot be had here, such as hosts of a testbed without a provider, is told too:
-    deploying would refuse it.
+    deploying would refuse it. So is what would have no effect.
     """
     from optiprov.deploy import check_scenario
 
@@ -84,6 +84,10 @@ def _print(directory: Path, scenario: Scenario) -> None:
         click.echo("Deploying it would be refused:")
         for obstacle in scenario.obstacles:
             click.echo(f"  {obstacle}")
+    if scenario.notices:
+        click.echo("Deployed, it would lack:")
+        for notice in scenario.notices:
+            click.echo(f"  {notice}")
 
 
 def _as_json(directory: Path, checked: Checked) -> dict[str, Any]:
@@ -92,6 +96,7 @@ def _as_json(directory: Path, checked: Checked) -> dict[str, Any]:
         "scenario": str(directory),
         "problems": _rows(checked.problems),
         "obstacles": _rows(scenario.obstacles if scenario else ()),
+        "notices": _rows(scenario.notices if scenario else ()),
         "hosts": [
             {
                 "id": placement.id,

@@ -57,6 +57,7 @@ class Deployment:
         supervised: What marks the processes that end with this process should it die, `NAME=value`; by
             default all processes of the deployment do.
         on_play: Called with the stage when a play of it has ended.
+        is_told: Whether somebody was told already what of the scenario has no effect.
 
     Raises:
         ScenarioError: `variables` chooses an `app_conf` that does not exist.
@@ -75,6 +76,7 @@ class Deployment:
         is_detached: bool = False,
         supervised: str | None = None,
         on_play: Callable[[str], None] = lambda _stage: None,
+        is_told: bool = False,
     ) -> None:
         scenario.require_deployable()
         chosen_app_conf(scenario, variables)
@@ -90,6 +92,7 @@ class Deployment:
         self.is_detached = is_detached
         self._supervised = supervised or marker_of(self.id)
         self._on_play = on_play
+        self._is_told = is_told
         self._lock = threading.RLock()
         self._journal = Journal(self.directory / JOURNAL_NAME)
         self._infrastructure = Infrastructure(scenario)
@@ -126,6 +129,8 @@ class Deployment:
                     f"{self.directory} holds a deployment already ({JOURNAL_NAME}). Give each deployment "
                     "a directory of its own."
                 )
+            if not self._is_told:
+                self.scenario.warn()
             self.directory.mkdir(parents=True, exist_ok=True)
             self._supervisor = Supervisor(self._supervised)
             self._journal.write_owner(self.id, is_detached=self.is_detached)

@@ -353,6 +353,7 @@ class Experiment:
             is_detached=True,
             supervised=None if self._is_whole else self._invocation(),
             on_play=self._hooks.on_play,
+            is_told=self._state.repeat > 1,
         )
         self._deployment = deployment
         if deployment.is_journalled:

@@ -15,8 +15,10 @@ from optiprov.deploy.experiment_state import (
     DEPLOYED,
     DEPLOYING,
     DESTROYED,
+    STATE_NAME,
     ExperimentState,
     find_experiment,
+    is_in_use,
     locked,
     new_directory,
     now,
@@ -141,11 +143,50 @@ class Experiment:
         return cls(directory, state, scenario.without(state.without), hooks)
 
     @classmethod
-    def unfinished(cls, place: Path, *, hooks: Hooks | None = None) -> Experiment | None:
-        """The newest experiment of a scenario if deploying its hosts was begun and cut off, else None."""
-        directory = find_experiment(place)
-        if directory is None or ExperimentState.read(directory).status != DEPLOYING:
+    def unfinished(
+        cls,
+        scenario_dir: Path,
+        artifacts_dir: Path | None = None,
+        *,
+        provider: str | None = None,
+        store: str | None = None,
+        without: Sequence[str] = (),
+        output: Path | None = None,
+        hooks: Hooks | None = None,
+    ) -> Experiment | None:
+        """The newest experiment of a scenario if deploying its hosts was begun and cut off, else None.
+
+        What is given has to be what it was begun with. One that another command works on is none.
+
+        Args:
+            scenario_dir: The scenario, or the directory of the experiment.
+            artifacts_dir: Its artifacts.
+            provider: Whose hosts all services get.
+            store: A store in place of a file of the experiment's own.
+            without: Keys that are left out.
+            output: Where the directories of its experiments are; by default in the scenario's.
+            hooks: What is told, and the writer of dumps.
+
+        Raises:
+            ScenarioError: It was begun with something else.
+        """
+        if (scenario_dir / STATE_NAME).exists():
+            directory = scenario_dir
+        else:
+            newest = find_experiment(output or scenario_dir, scenario=scenario_dir)
+            if newest is None or is_in_use(newest):
+                return None
+            directory = newest
+        state = ExperimentState.read(directory)
+        if not state.was_cut_off:
             return None
+        given = {
+            "artifacts": None if artifacts_dir is None else str(artifacts_dir.resolve()),
+            "provider": provider,
+            "store": store,
+            "without": tuple(without) or None,
+        }
+        state.require_same(directory, given)
         return cls.open(directory, hooks=hooks)
 
     @classmethod

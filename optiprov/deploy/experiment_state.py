@@ -9,13 +9,14 @@ import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from optiprov.errors import DeploymentError, ScenarioError
+from optiprov.store.url import without_password
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,11 @@ class ExperimentState:
     status: str = DEPLOYING
     invocations: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def was_cut_off(self) -> bool:
+        """Whether deploying was begun, which is noted by who has the lock, and did not end."""
+        return self.status == DEPLOYING and bool(self.invocations)
+
     @classmethod
     def read(cls, directory: Path) -> ExperimentState:
         """Read the state.
@@ -65,6 +71,23 @@ class ExperimentState:
         except (OSError, ValueError, TypeError) as error:
             raise ScenarioError(f"{path}: holds no experiment: {error}. Deploy it anew.") from error
 
+    def require_same(self, directory: Path, given: Mapping[str, Any]) -> None:
+        """Refuse to go on with other options than those with which it was begun; None is any.
+
+        Raises:
+            ScenarioError: Some are others; the message has all of them.
+        """
+        differing = [
+            f"{name}: begun with {_shown(own)}, got {_shown(value)}"
+            for name, value in given.items()
+            if value is not None and _shown(own := getattr(self, name)) != _shown(value)
+        ]
+        if differing:
+            raise ScenarioError(
+                f"{directory}: deploying it was cut off, and was begun otherwise ({'; '.join(differing)}). "
+                f"Leave these options out to go on, or remove it: optiprov destroy {directory}"
+            )
+
     def write(self, directory: Path) -> None:
         """Write the state; whoever reads it sees this one or the one before, whole."""
         path = directory / STATE_NAME
@@ -74,6 +97,13 @@ class ExperimentState:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(asdict(self), file, indent=1)
         unfinished.replace(path)
+
+
+def _shown(value: Any) -> str:
+    """An option as a message may have it: a store's URL may have a password in it."""
+    if value is None or isinstance(value, str):
+        return "none" if value is None else repr(without_password(value))
+    return ", ".join(sorted(value)) or "none"
 
 
 def new_directory(parent: Path) -> Path:
@@ -99,24 +129,39 @@ def new_directory(parent: Path) -> Path:
     )
 
 
-def find_experiment(place: Path) -> Path | None:
+def find_experiment(place: Path, *, scenario: Path | None = None) -> Path | None:
     """The experiment that a directory is, or the newest one below it; None where there is none.
 
     One below it whose state cannot be read (a power cut may leave an empty file) is passed over.
+
+    Args:
+        place: The directory.
+        scenario: The one whose experiments count, where several have theirs below the directory.
     """
     if (place / STATE_NAME).exists():
         return place
     below = [path.parent for path in place.glob(f"*/{STATE_NAME}")]
-    return next(filter(_is_readable, sorted(below, key=_by_time, reverse=True)), None)
+    for directory in sorted(below, key=_by_time, reverse=True):
+        try:
+            state = ExperimentState.read(directory)
+        except ScenarioError as error:
+            logger.warning("passed over: %s `optiprov destroy %s` removes what it left.", error, directory)
+            continue
+        if scenario is None or Path(state.scenario) == scenario.resolve():
+            return directory
+    return None
 
 
-def _is_readable(directory: Path) -> bool:
+def is_in_use(directory: Path) -> bool:
+    """Whether a command works on an experiment."""
     try:
-        ExperimentState.read(directory)
-    except ScenarioError as error:
-        logger.warning("passed over: %s `optiprov destroy %s` removes what it left.", error, directory)
+        with (directory / LOCK_NAME).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
         return False
-    return True
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _by_time(directory: Path) -> tuple[str, int]:

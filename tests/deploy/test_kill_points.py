@@ -166,7 +166,7 @@ def test_state_that_was_lost_blocks_no_command(write_scenario, caplog):
     (newer.directory / "experiment.json").write_text("")
     assert find_experiment(scenario) == older.directory
     assert f"`optiprov destroy {newer.directory}`" in caplog.text
-    assert Experiment.unfinished(scenario).directory == older.directory
+    assert Experiment.unfinished(scenario) is None
     Experiment.destroy_at(newer.directory)
     assert not (newer.directory / "hosts").exists()
     assert json.loads((newer.directory / "experiment.json").read_text())["status"] == "destroyed"

@@ -9,6 +9,7 @@ from optiprov.deploy.journal import JOURNAL_NAME, Journal, marker_of, read_journ
 from optiprov.deploy.models import ProvenanceService
 from optiprov.deploy.monitoring import HostMonitor
 from optiprov.deploy.providers.local import remove_directory
+from optiprov.deploy.reservations import Reservations
 from optiprov.deploy.scenario_service import ScenarioService
 from optiprov.deploy.watchdog import end_processes, not_recycled
 from optiprov.errors import ScenarioError
@@ -44,6 +45,7 @@ def remove_remains(directory: Path, deployment_id: str) -> None:
     hosts = directory / "hosts"  # all hosts of this machine lie there
     for place in sorted(hosts.iterdir()) if hosts.is_dir() else ():
         remove_directory(place)
+    Reservations(journal.path).clear()
     if journalled is not None:
         journal.write("finalized")
 

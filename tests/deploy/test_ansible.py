@@ -136,6 +136,28 @@ def test_stage_runs_in_ansible_on_the_hosts(deploy, write_scenario):
     names = {task["task"] for task in records if task["host"] == host.id}
     assert {"included", "last"} <= names
     assert not {task["task"] for task in records if task["host"] == "edge.worker.1.1"} & {"last"}
+    assert len(list((deployment.directory / "ansible").iterdir())) == 1  # one run, for all tasks and hosts
+
+
+@needs_ansible
+def test_failure_in_ansible_is_told_as_one_of_ours(deploy):
+    """File, line, host, command, exit status, and the end of its error output; other hosts go on."""
+    deployment = deploy(
+        "- hosts: all\n  launch:\n    - set_fact: {x: 1}\n"
+        "    - {name: try, shell: 'echo first >&2; echo last words >&2; exit 5'}\n"
+        "- hosts: cloud\n  launch:\n    - shell: echo never\n"
+    )
+    deployment.prepare()
+    with pytest.raises(DeploymentError) as caught:
+        deployment.launch()
+    lines = str(caught.value).splitlines()
+    assert (
+        "workflow.yaml:4: task 'try' of stage launch failed on host cloud.master.1.1 with exit status 5"
+        in lines[0]
+    )
+    assert lines[1] == "  command: echo first >&2; echo last words >&2; exit 5"
+    assert [line.strip() for line in lines if line.startswith("    ")][:2] == ["first", "last words"]
+    assert len(list((deployment.directory / "ansible").iterdir())) == 1
 
 
 @needs_ansible

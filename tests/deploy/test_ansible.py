@@ -1,4 +1,5 @@
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,21 @@ def test_stage_runs_in_ansible_on_the_hosts(deploy, write_scenario):
 
 
 @needs_ansible
+def test_limited_task_of_ansible_is_found_wherever_home_is(deploy, tmp_path, monkeypatch):
+    """Where HOME is not what the user database says, some of its modules take the one, others the other."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    deployment = deploy(
+        "- hosts: edge\n  prepare:\n    - set_fact: {x: 1}\n"
+        "    - {name: late, shell: echo done, async: 30, poll: 1}\n"
+    )
+    deployment.prepare()
+    (document,) = yaml.safe_load_all((deployment.directory / "workflow-validate.out").read_text())
+    (end,) = [task for task in document["tasks"] if task["task"] == "late"]
+    assert (end["outcome"], Path(end["stdout"]).read_text()) == ("done", "done\n")
+
+
+@needs_ansible
 def test_failure_in_ansible_is_told_as_one_of_ours(deploy):
     """File, line, host, command, exit status, and the end of its error output; other hosts go on."""
     deployment = deploy(
@@ -151,10 +167,10 @@ def test_failure_in_ansible_is_told_as_one_of_ours(deploy):
     with pytest.raises(DeploymentError) as caught:
         deployment.launch()
     lines = str(caught.value).splitlines()
-    assert (
-        "workflow.yaml:4: task 'try' of stage launch failed on host cloud.master.1.1 with exit status 5"
-        in lines[0]
+    expected = (
+        r".*workflow.yaml:4: task 'try' of stage launch failed on host (cloud|edge)\S+ with exit status 5"
     )
+    assert re.match(expected, lines[0])
     assert lines[1] == "  command: echo first >&2; echo last words >&2; exit 5"
     assert [line.strip() for line in lines if line.startswith("    ")][:2] == ["first", "last words"]
     assert len(list((deployment.directory / "ansible").iterdir())) == 1

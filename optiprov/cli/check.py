@@ -39,7 +39,11 @@ Examples:
 @click.argument("scenario", type=click.Path(path_type=Path))
 @click.argument("artifacts", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--app-conf", metavar="NAME,...", help="The sets of workflow_env.yaml with which it will be deployed."
+    "--app-conf",
+    "--app_conf",
+    "app_conf",
+    metavar="NAME,...",
+    help="The sets of workflow_env.yaml with which it will be deployed.",
 )
 @click.option("--provider", metavar="NAME", help="Put all hosts on this provider, such as local.")
 @click.option("--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)

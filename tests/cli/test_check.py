@@ -48,7 +48,8 @@ def test_sets_that_are_not_there_are_told(optiprov, scenario):
     status, output, errors = optiprov("check", scenario, "--app-conf", "small, smal")
     assert (status, output) == (2, "")
     assert "workflow_env.yaml:1: has no set 'smal'. Did you mean 'small'?" in errors
-    assert optiprov("check", scenario, "--app-conf", "small")[0] == 0
+    for option in ("--app-conf", "--app_conf"):  # the second is E2Clab's spelling
+        assert optiprov("check", scenario, option, "small")[0] == 0
 
 
 def test_what_would_have_no_effect_is_told(optiprov, scenario):

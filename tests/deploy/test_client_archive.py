@@ -79,7 +79,7 @@ def test_archive_is_the_same_each_time_and_small(tmp_path):
     """Two archives of one client are equal, and an edge device has room for them."""
     first, second = (write_client_archive(tmp_path / name) for name in ("a.zip", "b.zip"))
     assert first.read_bytes() == second.read_bytes()
-    assert first.stat().st_size < 300_000
+    assert first.stat().st_size < 120_000
     assert not any("__pycache__" in name for name in zipfile.ZipFile(first).namelist())
 
 

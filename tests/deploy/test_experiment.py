@@ -11,7 +11,10 @@ import yaml
 from optiprov.deploy import Experiment, check_deployable
 from optiprov.deploy.experiment_state import ExperimentState, find_experiment, locked, new_directory
 from optiprov.deploy.providers.local import LocalProvider
+from optiprov.deploy.watchdog import find_processes
 from optiprov.errors import DeploymentError, ScenarioError
+
+from .conftest import LAYERS
 
 WORKFLOW = """\
 - hosts: all
@@ -113,6 +116,21 @@ def test_failed_step_is_noted_and_can_be_repeated(write_scenario):
     Experiment.open(scenario).launch()
     outcomes = [one["outcome"] for one in state(experiment)["invocations"]]
     assert outcomes == ["done", "failed", "done"]
+    Experiment.open(scenario).destroy()
+
+
+def test_launch_that_exceeds_the_walltime_fails(write_scenario):
+    """Its processes are ended, and nothing else of the experiment is: it can be launched again."""
+    layers = LAYERS.replace("job_name: test", 'job_name: test\n  walltime: "00:00:01"')
+    workflow = "- hosts: cloud\n  launch:\n    - shell: test -e {{ scenario_dir }}/quick || exec sleep 300\n"
+    scenario = write_scenario(workflow, layers)
+    experiment = Experiment.create(scenario, None)
+    experiment.layers_services()
+    with pytest.raises(DeploymentError, match=r"the launch stage did not end in 1 s and was stopped"):
+        Experiment.open(scenario).launch()
+    assert not find_processes((f"OPTIPROV_DEPLOYMENT={state(experiment)['id']}",), set())
+    (scenario / "quick").touch()
+    Experiment.open(scenario).launch()
     Experiment.open(scenario).destroy()
 
 

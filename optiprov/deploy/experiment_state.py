@@ -12,11 +12,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from optiprov.deploy.journal import JOURNAL_NAME, read_journal
+from optiprov.deploy.scenario import LAYERS_SERVICES
 from optiprov.errors import DeploymentError, ScenarioError
 from optiprov.store.url import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from optiprov.deploy.scenario import Scenario
 
 logger = logging.getLogger(__name__)
 
@@ -152,6 +156,21 @@ def find_experiment(place: Path, *, scenario: Path | None = None) -> Path | None
     return None
 
 
+def find_cut_off(scenario: Path, place: Path) -> Path | None:
+    """The newest experiment of a scenario whose deploying was cut off, and that nobody works on; else None.
+
+    Args:
+        scenario: The scenario's directory, or that of the experiment itself.
+        place: The directory in which the scenario's experiments are.
+    """
+    directory: Path | None = scenario
+    if not (scenario / STATE_NAME).exists():
+        directory = find_experiment(place, scenario=scenario)
+        if directory is not None and is_in_use(directory):
+            return None
+    return directory if directory is not None and ExperimentState.read(directory).was_cut_off else None
+
+
 def is_in_use(directory: Path) -> bool:
     """Whether a command works on an experiment."""
     try:
@@ -162,6 +181,24 @@ def is_in_use(directory: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def require_same_hosts(directory: Path, scenario: Scenario) -> None:
+    """Refuse hosts that are others than those that were deployed: layers_services.yaml was edited.
+
+    Raises:
+        ScenarioError: They are; the message tells which.
+    """
+    journalled = read_journal(directory / JOURNAL_NAME)
+    deployed = set(journalled.hosts) if journalled is not None else set()
+    asked = {placement.id for placement in scenario.placements}
+    if asked != deployed:
+        added, removed = sorted(asked - deployed), sorted(deployed - asked)
+        changes = f"added: {', '.join(added) or 'none'}; removed: {', '.join(removed) or 'none'}"
+        raise ScenarioError(
+            f"{scenario.directory / LAYERS_SERVICES}:1: has changed since the hosts of {directory} were "
+            f"deployed ({changes}). Undo the change, or destroy the experiment and deploy another one."
+        )
 
 
 def _by_time(directory: Path) -> tuple[str, int]:

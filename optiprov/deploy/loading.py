@@ -61,6 +61,30 @@ def load_scenario(
     return checked.scenario
 
 
+def check_deployable(
+    scenario_dirs: Sequence[Path],
+    artifacts_dir: Path | None,
+    *,
+    provider: str | None = None,
+    without: Sequence[str] = (),
+    app_confs: Sequence[str] = (),
+) -> None:
+    """Check scenarios, all before the first of them is deployed.
+
+    Raises:
+        ScenarioError: Some cannot be deployed; the message has all problems of all of them.
+    """
+    problems = []
+    for directory in scenario_dirs:
+        try:
+            scenario = load_scenario(directory, artifacts_dir, provider=provider, app_confs=app_confs)
+            scenario.without(without).require_deployable()
+        except ScenarioError as error:
+            problems.append(str(error))
+    if problems:
+        raise ScenarioError("\n".join(problems))
+
+
 class Checked(NamedTuple):
     """What checking a scenario gives: the scenario, or what is wrong with it.
 

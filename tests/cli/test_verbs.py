@@ -258,6 +258,7 @@ def test_killed_deploy_ends_all_and_can_be_finalized(write, verb, start_verb):
         TESTBEDS.replace("g5k", "local").replace("iotlab: {cluster: grenoble}", "").replace("iotlab", "local")
     )
     layers = layers.replace("local: {cluster: ecotype}", "local: {}")
+    layers = layers.replace("provider: local, cluster: ecotype", "provider: local")
     scenario = write(
         WORKFLOW.replace("> out.txt", "| tee out.txt"),
         layers,

@@ -1,7 +1,7 @@
 """Two runs of a scenario give the same files, and tell their tasks the same."""
 
-import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 
@@ -24,11 +24,6 @@ PLAYS = """\
     - debug: {msg: "{{ _self.host_id }}"}
   finalize:
     - fetch: {src: told.json, dest: told.json}
-"""
-WITH_ANSIBLE = """\
-- hosts: edge
-  launch:
-    - set_fact: {x: 1}
 """
 
 
@@ -77,14 +72,15 @@ def test_two_runs_give_the_same_names_and_variables(run_twice):
     assert listed.read_text() == (second / listed.relative_to(first)).read_text() != ""
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("ansible") is None, reason="ansible-core, the extra `ansible`, is not installed"
-)
 def test_runs_of_ansible_are_numbered_in_their_stage(deploy):
-    """In the order of the plays, so that two runs of a scenario give the same names."""
-    deployment = deploy(WITH_ANSIBLE + WITH_ANSIBLE)
+    """In the order of the plays, and on where another command has left off."""
+    deployment = deploy()
     deployment.prepare()
-    deployment.launch()
-    assert sorted(path.name for path in (deployment.directory / "ansible").iterdir()) == [
-        *("launch-01", "launch-02")
+    made = [
+        deployment._equipment.workbench.make_ansible_dir(stage) for stage in ("prepare", "launch", "launch")
     ]
+    assert [path.relative_to(deployment.directory) for path in made] == [
+        Path("ansible", name) for name in ("prepare-01", "launch-01", "launch-02")
+    ]
+    deployment.use_app_conf(None)
+    assert deployment._equipment.workbench.make_ansible_dir("launch").name == "launch-03"

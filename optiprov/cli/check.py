@@ -39,7 +39,11 @@ Examples:
 @click.argument("scenario", type=click.Path(path_type=Path))
 @click.argument("artifacts", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--app-conf", metavar="NAME,...", help="The sets of workflow_env.yaml with which it will be deployed."
+    "--app-conf",
+    "--app_conf",
+    "app_conf",
+    metavar="NAME,...",
+    help="The sets of workflow_env.yaml with which it will be deployed.",
 )
 @click.option("--provider", metavar="NAME", help="Put all hosts on this provider, such as local.")
 @click.option("--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -58,7 +62,7 @@ def command(
 
     Every problem is printed as file:line: key, what was got, and what to do; the exit status is then 2.
     What is right but cannot be had here, such as hosts of a testbed without a provider, is told too:
-    deploying would refuse it.
+    deploying would refuse it. So is what would have no effect.
     """
     from optiprov.deploy import check_scenario
 
@@ -84,6 +88,10 @@ def _print(directory: Path, scenario: Scenario) -> None:
         click.echo("Deploying it would be refused:")
         for obstacle in scenario.obstacles:
             click.echo(f"  {obstacle}")
+    if scenario.notices:
+        click.echo("Deployed, it would lack:")
+        for notice in scenario.notices:
+            click.echo(f"  {notice}")
 
 
 def _as_json(directory: Path, checked: Checked) -> dict[str, Any]:
@@ -92,6 +100,7 @@ def _as_json(directory: Path, checked: Checked) -> dict[str, Any]:
         "scenario": str(directory),
         "problems": _rows(checked.problems),
         "obstacles": _rows(scenario.obstacles if scenario else ()),
+        "notices": _rows(scenario.notices if scenario else ()),
         "hosts": [
             {
                 "id": placement.id,

@@ -15,7 +15,6 @@ from optiprov.cli.verbs import (
     make_hooks,
     names,
     scenario_argument,
-    show_networks,
     show_results,
 )
 
@@ -105,8 +104,6 @@ def command(
                 repeat=number,
                 hooks=make_hooks(progress),
             )
-            if number == 1:
-                show_networks(experiment.scenario)
             with experiment.whole("deploy"):
                 try:
                     _run(experiment, app_confs or (None,), duration_s, progress, is_paused=is_paused)

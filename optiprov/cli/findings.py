@@ -93,8 +93,23 @@ def _clients(waiting: list[WaitingClient], which: str) -> str:
 
 
 def _size(place: Path) -> str:
-    used = sum(path.stat().st_blocks * 512 for path in place.glob("*/*") if path.is_file())
+    used = sum(_bytes_on_disk(path) for client in _below(place) for path in _below(client))
     return f"{used / (1 << 20):.1f} MiB"
+
+
+def _below(directory: Path) -> list[Path]:
+    """What a directory has; nothing where it is none, or is removed meanwhile by its client."""
+    try:
+        return list(directory.iterdir())
+    except OSError:
+        return []
+
+
+def _bytes_on_disk(path: Path) -> int:
+    try:
+        return path.stat().st_blocks * 512 if path.is_file() else 0
+    except OSError:
+        return 0
 
 
 def _duration(seconds: float) -> str:

@@ -41,12 +41,21 @@ def command(
 
     Makes an experiment: a directory SCENARIO/YYYYmmdd-HHMMSS, which holds layers_services-validate.yaml and
     takes all output. The commands network, workflow, finalize and destroy work on it; they take SCENARIO,
-    whose newest experiment it then is, or its directory. Where deploying was cut off, it goes on there.
+    whose newest experiment it then is, or its directory. Where deploying was cut off, it goes on there, with
+    the options with which it was begun; others are refused.
     """
     from optiprov.deploy import Experiment
 
     progress = Progress()
-    experiment = Experiment.unfinished(output or scenario, hooks=make_hooks(progress))
+    experiment = Experiment.unfinished(
+        scenario,
+        artifacts,
+        provider=provider,
+        store=store,
+        without=without,
+        output=output,
+        hooks=make_hooks(progress),
+    )
     if experiment is None:
         experiment = Experiment.create(
             scenario,

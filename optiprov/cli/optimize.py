@@ -30,7 +30,7 @@ Examples:
     "--store",
     metavar="URL",
     envvar="OPTIPROV_STORE",
-    help="A store or a running service; by default a file of the study's own.",
+    help="A store or a running service; by default OPTIPROV_STORE, else a file of the study's own.",
 )
 @click.option(
     "--results",

@@ -76,7 +76,8 @@ def deploy_options(command: _Command) -> _Command:
             "--store",
             metavar="URL",
             envvar="OPTIPROV_STORE",
-            help="A store or a running service for the provenance; by default a file of its own.",
+            help="A store or a running service for the provenance; by default OPTIPROV_STORE, else a file of "
+            "the experiment's own. The dump of a shared one has all that is in it.",
         ),
         click.option(
             "--output",

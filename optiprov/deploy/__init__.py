@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optiprov.deploy.deployment import Deployment
-    from optiprov.deploy.experiment import Experiment, Hooks, check_deployable
-    from optiprov.deploy.loading import check_scenario, load_scenario
+    from optiprov.deploy.experiment import Experiment, Hooks
+    from optiprov.deploy.loading import check_deployable, check_scenario, load_scenario
     from optiprov.deploy.providers.isolation import isolation_note
     from optiprov.deploy.reaping import reap_abandoned
     from optiprov.deploy.scenario import Scenario
@@ -28,7 +28,7 @@ _HOMES = {
     "Hooks": "optiprov.deploy.experiment",
     "Scenario": "optiprov.deploy.scenario",
     "Supervisor": "optiprov.deploy.supervisor",
-    "check_deployable": "optiprov.deploy.experiment",
+    "check_deployable": "optiprov.deploy.loading",
     "check_scenario": "optiprov.deploy.loading",
     "isolation_note": "optiprov.deploy.providers.isolation",
     "load_scenario": "optiprov.deploy.loading",

@@ -211,7 +211,7 @@ class Attempt:
             fetched_dir=self._workbench.fetched_dir,
             render_file=lambda text, **options: render_file(text, variables, sources=sources, **options),
             evaluate=lambda expression: render(f"{{{{ {expression} }}}}", variables),
-            label=self._workbench.next_label(),
+            label=self._workbench.next_label(self._host.id, self._stage),
         )
 
     def _registered(self, status: int) -> dict[str, Any]:

@@ -1,40 +1,99 @@
-"""What a scenario asks for and cannot be had here: it is read and checked, and deploying refuses it."""
+"""What a scenario asks for and cannot be had here: it is read and checked, and deploying refuses it.
+
+What it asks for that has no effect here, and does no harm without, is a notice instead.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from optiprov.deploy.problems import Problems
+from optiprov.deploy.providers import PROVIDERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from optiprov.deploy.models import LayersServices
     from optiprov.deploy.placement import Placement
     from optiprov.deploy.problems import Problem
     from optiprov.deploy.yaml_source import YamlSource
 
-PROVIDED = frozenset({"local"})
-"""The testbeds that have a provider."""
+LOCAL = "local"
+_NO_MACHINES = (
+    "the provenance service runs on this machine, which is the only one of 'local'. Remove the key, or have "
+    "it left aside: --provider local."
+)
 
 
 def obstacles(
-    source: YamlSource, content: LayersServices, placements: Iterable[Placement]
+    source: YamlSource,
+    content: LayersServices,
+    placements: Iterable[Placement],
+    provider: Callable[[str], str],
+    *,
+    is_chosen: bool,
 ) -> tuple[Problem, ...]:
-    """What stops a scenario from being deployed, each with where it is asked for and a way on."""
+    """What stops a scenario from being deployed, each with where it is asked for and a way on.
+
+    Args:
+        source: The file layers_services.yaml.
+        content: What it says.
+        placements: The hosts that it asks for.
+        provider: Whose hosts a testbed's services get.
+        is_chosen: Whether one provider was chosen for all of them.
+    """
     problems = Problems()
-    for testbed in dict.fromkeys(placement.testbed for placement in placements):
-        if testbed not in PROVIDED:
-            source.report(problems, ("environment", testbed), _no_hosts(testbed))
+    lacking = dict.fromkeys(one.testbed for one in placements if one.testbed not in PROVIDERS)
+    for testbed in lacking:
+        source.report(problems, ("environment", testbed), _no_hosts(testbed))
+    if content.provenance is not None and not is_chosen:
+        first = content.environment.testbeds[0]
+        asked = content.provenance.provider or first
+        if provider(asked) not in PROVIDERS and asked not in lacking:
+            source.report(problems, ("provenance", "provider"), _no_service(asked))
+        elif provider(asked) == asked == LOCAL:
+            for key in ("cluster", "servers"):
+                if getattr(content.provenance, key):
+                    source.report(problems, ("provenance", key), _NO_MACHINES)
     monitoring = content.monitoring
     if monitoring is not None and monitoring.type != "dstat":
-        message = f"{monitoring.type!r} is not run by optiprov. Use dstat, which records into the store."
+        message = (
+            f"{monitoring.type!r} is not run by optiprov. Use dstat, which records into the store, or deploy "
+            "without it: --without monitoring."
+        )
         source.report(problems, ("monitoring", "type"), message)
     if content.kwollect is not None:
-        source.report(problems, ("kwollect",), _not_measured("Grid'5000"))
+        source.report(problems, ("kwollect",), _not_measured("Grid'5000", "kwollect"))
     if content.monitoring_iotlab is not None:
-        source.report(problems, ("monitoring_iotlab",), _not_measured("FIT IoT-LAB"))
+        source.report(problems, ("monitoring_iotlab",), _not_measured("FIT IoT-LAB", "monitoring_iotlab"))
     return tuple(sorted(problems.found))
+
+
+def monitoring_notices(source: YamlSource, content: LayersServices) -> tuple[Problem, ...]:
+    """What is read of `monitoring` and has no effect."""
+    monitoring, problems = content.monitoring, Problems()
+    if monitoring is not None and monitoring.type == "dstat":
+        if monitoring.options is not None:
+            message = (
+                "has no effect: CPU, memory, disk and network are recorded each second, whatever options of "
+                "dstat choose."
+            )
+            source.report(problems, ("monitoring", "options"), message)
+        for key in ("provider", "cluster", "servers", "network", "agent_conf", "ipv"):
+            if getattr(monitoring, key):
+                message = "has no effect with dstat, which has no database of its own."
+                source.report(problems, ("monitoring", key), message)
+    return problems.in_order()
+
+
+def network_notices(source: YamlSource, rules: int) -> tuple[Problem, ...]:
+    """That the rules of network.yaml have no effect, where there are any."""
+    problems = Problems()
+    if rules:
+        count = f"{rules} rule{'' if rules == 1 else 's'}"
+        message = f"{count}, all valid, and not emulated yet: hosts talk at full speed."
+        source.report(problems, ("networks",), message)
+    return problems.in_order()
 
 
 def _no_hosts(testbed: str) -> str:
@@ -44,8 +103,16 @@ def _no_hosts(testbed: str) -> str:
     )
 
 
-def _not_measured(where: str) -> str:
+def _no_service(testbed: str) -> str:
     return (
-        f"the measurements of {where} cannot be had. Remove the key, "
-        "or record the load of hosts with `monitoring: {type: dstat}`."
+        f"the provenance service cannot be had on {testbed!r}: there is no provider for it. Have it on this "
+        f"machine: --provider local, `local: [{testbed}]` in a file providers.yaml of the scenario, or "
+        "remove the key."
+    )
+
+
+def _not_measured(where: str, key: str) -> str:
+    return (
+        f"the measurements of {where} cannot be had. Deploy without them: --without {key}. "
+        "`monitoring: {type: dstat}` records the load of hosts."
     )

@@ -11,36 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 from optiprov.capture import spool_heads
 from optiprov.deploy.deployment import Deployment
+from optiprov.deploy.experiment_service import ExperimentService
 from optiprov.deploy.experiment_state import (
     DEPLOYED,
     DEPLOYING,
     DESTROYED,
     ExperimentState,
+    find_cut_off,
     find_experiment,
     locked,
     new_directory,
-    now,
+    require_same_hosts,
 )
-from optiprov.deploy.journal import JOURNAL_NAME, Journal, marker_of, read_journal
+from optiprov.deploy.invocations import end_interrupted, mark_of_last, noted
+from optiprov.deploy.journal import JOURNAL_NAME, marker_of, read_journal
 from optiprov.deploy.loading import load_scenario
-from optiprov.deploy.remains import destroy_remains
-from optiprov.deploy.scenario import LAYERS_SERVICES
-from optiprov.deploy.scenario_service import DATA_DIR, ScenarioService
+from optiprov.deploy.remains import destroy_remains, remove_remains
 from optiprov.deploy.supervisor import Supervisor, wait_for_supervisors
-from optiprov.deploy.watchdog import end_processes
 from optiprov.errors import DeploymentError, OptiprovError, ScenarioError
-from optiprov.store.url import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from optiprov.deploy.scenario import Scenario
+    from optiprov.deploy.scenario_service import ScenarioService
 
 logger = logging.getLogger(__name__)
-
-DUMP_NAME = "provenance_database.sql"
-_INVOCATION_VARIABLE = "OPTIPROV_INVOCATION"
-_SERVICES_VARIABLE = "OPTIPROV_SERVICES_OF"
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ class Experiment:
         self._state = state
         self._hooks = hooks or Hooks()
         self._deployment: Deployment | None = None
-        self._service: ScenarioService | None = None
+        self._service = ExperimentService(self.directory, state, scenario, self._hooks.dump)
         self._is_whole = False
 
     @classmethod
@@ -141,11 +137,43 @@ class Experiment:
         return cls(directory, state, scenario.without(state.without), hooks)
 
     @classmethod
-    def unfinished(cls, place: Path, *, hooks: Hooks | None = None) -> Experiment | None:
-        """The newest experiment of a scenario if deploying its hosts was begun and cut off, else None."""
-        directory = find_experiment(place)
-        if directory is None or ExperimentState.read(directory).status != DEPLOYING:
+    def unfinished(
+        cls,
+        scenario_dir: Path,
+        artifacts_dir: Path | None = None,
+        *,
+        provider: str | None = None,
+        store: str | None = None,
+        without: Sequence[str] = (),
+        output: Path | None = None,
+        hooks: Hooks | None = None,
+    ) -> Experiment | None:
+        """The newest experiment of a scenario if deploying its hosts was begun and cut off, else None.
+
+        What is given has to be what it was begun with. One that another command works on is none.
+
+        Args:
+            scenario_dir: The scenario, or the directory of the experiment.
+            artifacts_dir: Its artifacts.
+            provider: Whose hosts all services get.
+            store: A store in place of a file of the experiment's own.
+            without: Keys that are left out.
+            output: Where the directories of its experiments are; by default in the scenario's.
+            hooks: What is told, and the writer of dumps.
+
+        Raises:
+            ScenarioError: It was begun with something else.
+        """
+        directory = find_cut_off(scenario_dir, output or scenario_dir)
+        if directory is None:
             return None
+        given = {
+            "artifacts": None if artifacts_dir is None else str(artifacts_dir.resolve()),
+            "provider": provider,
+            "store": store,
+            "without": tuple(without) or None,
+        }
+        ExperimentState.read(directory).require_same(directory, given)
         return cls.open(directory, hooks=hooks)
 
     @classmethod
@@ -173,12 +201,12 @@ class Experiment:
     @property
     def addresses(self) -> dict[str, Any]:
         """Where its provenance service is, or was; empty without one."""
-        return dict(self._service.addresses) if self._service is not None else {}
+        return self._service.addresses
 
     @property
     def store(self) -> str:
         """The store of its provenance, as it may be shown."""
-        return without_password(self._service.store) if self._service is not None else ""
+        return self._service.store
 
     def layers_services(self) -> None:
         """Deploy the hosts and the provenance service.
@@ -188,7 +216,7 @@ class Experiment:
             WorkError: The service does not start, or the specification of dataflows fails.
         """
         with self._working("layers-services"):
-            service = self._start_service()
+            service = self._service.start(is_whole=self._is_whole)
             self._deploy(service)
             specification = self.scenario.specification
             if service is not None and specification is not None and self._state.status == DEPLOYING:
@@ -249,8 +277,8 @@ class Experiment:
             deployment = self._attached()
             deployment.use_app_conf(app_conf)
             if is_last:
-                last_to_first.callback(self._stop_service)
-            last_to_first.callback(self._back_up, deployment)
+                last_to_first.callback(self._service.stop)
+            last_to_first.callback(self._service.back_up, deployment)
             deployment.finish()
 
     def finalize_after_failure(self, app_conf: str | None = None) -> None:
@@ -272,10 +300,12 @@ class Experiment:
         if self._state.status == DESTROYED:
             return
         with self._working("destroy"), ExitStack() as last_to_first:
-            service = self._make_service()
+            service = self._service.make(is_whole=self._is_whole)
             if service is not None:
                 last_to_first.callback(service.stop)
-            if (self.directory / JOURNAL_NAME).exists():
+            if read_journal(self.directory / JOURNAL_NAME) is None:
+                last_to_first.callback(remove_remains, self.directory, self._state.id)
+            else:
                 deployment = self._deployment or self._deploy(service)
                 last_to_first.callback(deployment.destroy)
                 deployment.end()
@@ -289,8 +319,8 @@ class Experiment:
         """Do several steps in one process, which all that it started ends with, should it be killed."""
         with locked(self.directory, command), ExitStack() as stack:
             self._is_whole = True
-            if self._asks_for_service():
-                supervisor = Supervisor(f"{_SERVICES_VARIABLE}={self._state.id}")
+            if self._service.is_asked_for:
+                supervisor = Supervisor(self._service.mark)
                 stack.callback(supervisor.close)
             stack.callback(self._detach)
             yield
@@ -304,23 +334,17 @@ class Experiment:
                 self._state = ExperimentState.read(self.directory)
                 stack.callback(self._detach)
             self._refuse_if_destroyed()
-            self._end_interrupted()
-            noted = {"command": command, "app_conf": app_conf, "started_at": now()}
-            noted |= {"invocation": uuid.uuid4().hex, "ended_at": None, "outcome": None}
-            self._state.invocations.append(noted)
-            self._state.write(self.directory)
-            outcome = "failed"
-            try:
-                yield
-                outcome = "done"
-            except KeyboardInterrupt:
-                outcome = "interrupted"
-                if self._deployment is not None:
-                    self._deployment.stop()
-                raise
-            finally:
-                noted |= {"ended_at": now(), "outcome": outcome}
-                self._state.write(self.directory)
+            end_interrupted(self._state)
+            # A whole one is supervised by its deployment: what is started now would be ended with it.
+            if not self._is_whole:
+                wait_for_supervisors((marker_of(self._state.id), self._service.mark))
+            with noted(self._state, self.directory, command, app_conf):
+                try:
+                    yield
+                except KeyboardInterrupt:
+                    if self._deployment is not None:
+                        self._deployment.stop()
+                    raise
 
     def _refuse_if_destroyed(self) -> None:
         if self._state.status == DESTROYED:
@@ -328,16 +352,6 @@ class Experiment:
                 f"{self.directory}: this experiment was destroyed. Deploy another one: "
                 f"optiprov layers-services {self._state.scenario}"
             )
-
-    def _end_interrupted(self) -> None:
-        """End what a command that was killed left running, as its supervisor is about to do."""
-        for noted in self._state.invocations:
-            if noted["ended_at"] is None:
-                end_processes((f"{_INVOCATION_VARIABLE}={noted['invocation']}",), set())
-                noted |= {"ended_at": now(), "outcome": "killed"}
-        # A whole one is supervised by its deployment: what is started now would be ended with it.
-        if not self._is_whole:
-            wait_for_supervisors((marker_of(self._state.id), f"{_SERVICES_VARIABLE}={self._state.id}"))
 
     def _deploy(self, service: ScenarioService | None) -> Deployment:
         """Have the hosts: those that are there already, and what is missing of them."""
@@ -349,8 +363,9 @@ class Experiment:
             variables={"current_repeat": self._state.repeat},
             deployment_id=self._state.id,
             is_detached=True,
-            supervised=None if self._is_whole else self._invocation(),
+            supervised=None if self._is_whole else mark_of_last(self._state),
             on_play=self._hooks.on_play,
+            is_told=self._state.repeat > 1,
         )
         self._deployment = deployment
         if deployment.is_journalled:
@@ -365,61 +380,8 @@ class Experiment:
                 f"{self.directory}: its hosts are not all deployed. Run optiprov layers-services "
                 f"{self.directory} to go on, or optiprov destroy {self.directory}."
             )
-        self._refuse_if_changed()
-        return self._deployment or self._deploy(self._start_service())
-
-    def _refuse_if_changed(self) -> None:
-        """Refuse hosts that are others than those that were deployed: layers_services.yaml was edited."""
-        journalled = read_journal(self.directory / JOURNAL_NAME)
-        deployed = set(journalled.hosts) if journalled is not None else set()
-        asked = {placement.id for placement in self.scenario.placements}
-        if asked != deployed:
-            added, removed = sorted(asked - deployed), sorted(deployed - asked)
-            changes = f"added: {', '.join(added) or 'none'}; removed: {', '.join(removed) or 'none'}"
-            raise ScenarioError(
-                f"{self.scenario.directory / LAYERS_SERVICES}:1: has changed since the hosts of "
-                f"{self.directory} were deployed ({changes}). Undo the change, or destroy the experiment and "
-                "deploy another one."
-            )
-
-    def _invocation(self) -> str:
-        return f"{_INVOCATION_VARIABLE}={self._state.invocations[-1]['invocation']}"
-
-    def _asks_for_service(self) -> bool:
-        return self.scenario.layers_services.provenance is not None or self.scenario.is_monitored
-
-    def _start_service(self) -> ScenarioService | None:
-        service = self._make_service()
-        if service is not None:
-            service.ensure()
-        return service
-
-    def _make_service(self) -> ScenarioService | None:
-        if not self._asks_for_service():
-            return None
-        if self._service is None:
-            self.directory.joinpath(DATA_DIR).mkdir(exist_ok=True)
-            self._service = ScenarioService(
-                self._state.id,
-                self.directory,
-                self.scenario.provenance_service,
-                Journal(self.directory / DATA_DIR / JOURNAL_NAME),
-                store=self._state.store,
-                environment={_SERVICES_VARIABLE: self._state.id} if self._is_whole else {},
-            )
-        return self._service
-
-    def _back_up(self, deployment: Deployment) -> None:
-        """Have what was emitted stored, and write the dump."""
-        if self._service is None:
-            return
-        self._service.settle(deployment.spool_dirs())
-        self._service.close_runs()
-        self._hooks.dump(self._service.addresses["http"], deployment.output_dir / DATA_DIR / DUMP_NAME)
-
-    def _stop_service(self) -> None:
-        if self._service is not None:
-            self._service.stop()
+        require_same_hosts(self.directory, self.scenario)
+        return self._deployment or self._deploy(self._service.start(is_whole=self._is_whole))
 
     def _detach(self) -> None:
         deployment, self._deployment = self._deployment, None
@@ -427,27 +389,3 @@ class Experiment:
             with suppress(OptiprovError):
                 deployment.detach()
         self._is_whole = False
-
-
-def check_deployable(
-    scenario_dirs: Sequence[Path],
-    artifacts_dir: Path | None,
-    *,
-    provider: str | None = None,
-    without: Sequence[str] = (),
-    app_confs: Sequence[str] = (),
-) -> None:
-    """Check scenarios, all before the first of them is deployed.
-
-    Raises:
-        ScenarioError: Some cannot be deployed; the message has all problems of all of them.
-    """
-    problems = []
-    for directory in scenario_dirs:
-        try:
-            scenario = load_scenario(directory, artifacts_dir, provider=provider, app_confs=app_confs)
-            scenario.without(without).require_deployable()
-        except ScenarioError as error:
-            problems.append(str(error))
-    if problems:
-        raise ScenarioError("\n".join(problems))

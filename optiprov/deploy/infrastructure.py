@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optiprov.deploy.providers import PROVIDERS
+from optiprov.deploy.providers import make_provider
 from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Infrastructure:
         placements = self._scenario.placements
         by_id: dict[str, Host] = {}
         for testbed in dict.fromkeys(placement.testbed for placement in placements):
-            provider = PROVIDERS[testbed]()
+            provider = make_provider(testbed)
             self._providers.append(provider)
             of_testbed = [placement for placement in placements if placement.testbed == testbed]
             try:

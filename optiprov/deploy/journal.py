@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from optiprov.deploy.watchdog import start_time
 
@@ -36,11 +36,22 @@ class Journal:
         """Append one event; it is with the kernel, out of reach of a kill -9, when this returns."""
         entry = {"event": event, "at": datetime.now(timezone.utc).isoformat(), **details}
         with self._lock:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                os.write(descriptor, (json.dumps(entry) + "\n").encode())
-            finally:
-                os.close(descriptor)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            with os.fdopen(descriptor, "r+b", buffering=0) as file:
+                line = (json.dumps(entry) + "\n").encode()
+                line = line if _is_whole(file) else b"\n" + line
+                while line:  # a disk that gets full takes a part, and refuses the rest
+                    line = line[file.write(line) :]
+
+    def discard_torn(self) -> None:
+        """Remove it where not even its first event is whole: nothing was made, that event comes first."""
+        try:
+            with self.path.open("rb") as file:
+                is_torn = b"\n" not in file.readline(_MAX_LINE_BYTES)
+        except OSError:
+            return
+        if is_torn:
+            self.path.unlink()
 
     def write_owner(self, deployment_id: str, *, is_detached: bool = False) -> None:
         """Write who owns the deployment: process id, its start time, and the boot these refer to.
@@ -124,6 +135,15 @@ def read_journal(path: Path) -> Journalled | None:
         hosts={str(event.get("id")): event for event in events if event.get("event") == "host"},
         left=_left(events),
     )
+
+
+def _is_whole(file: BinaryIO) -> bool:
+    """Whether a file is empty, or ends with a whole line: what is appended to a torn one is lost with it."""
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        return True
+    file.seek(size - 1)
+    return file.read(1) == b"\n"
 
 
 def _live_sessions(events: Sequence[Mapping[str, Any]]) -> dict[int, int | None]:

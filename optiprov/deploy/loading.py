@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optiprov.deploy.artifacts import check_artifacts, check_named_files
-from optiprov.deploy.availability import obstacles
+from optiprov.deploy.availability import monitoring_notices, network_notices, obstacles
 from optiprov.deploy.checks import (
     check_firewall_rules,
     check_local_share,
@@ -61,6 +61,30 @@ def load_scenario(
     return checked.scenario
 
 
+def check_deployable(
+    scenario_dirs: Sequence[Path],
+    artifacts_dir: Path | None,
+    *,
+    provider: str | None = None,
+    without: Sequence[str] = (),
+    app_confs: Sequence[str] = (),
+) -> None:
+    """Check scenarios, all before the first of them is deployed.
+
+    Raises:
+        ScenarioError: Some cannot be deployed; the message has all problems of all of them.
+    """
+    problems = []
+    for directory in scenario_dirs:
+        try:
+            scenario = load_scenario(directory, artifacts_dir, provider=provider, app_confs=app_confs)
+            scenario.without(without).require_deployable()
+        except ScenarioError as error:
+            problems.append(str(error))
+    if problems:
+        raise ScenarioError("\n".join(problems))
+
+
 class Checked(NamedTuple):
     """What checking a scenario gives: the scenario, or what is wrong with it.
 
@@ -111,6 +135,7 @@ class _Loader:
         self._provider = provider
         self._chosen = app_confs
         self._problems = Problems()
+        self._notices: tuple[Problem, ...] = ()
 
     def check(self) -> Checked:
         providers = self._providers()
@@ -137,7 +162,17 @@ class _Loader:
             plays=plays,
             networks=networks,
             app_confs=app_confs,
-            obstacles=(*obstacles(source, content, placements), *ansible_obstacles(plays)),
+            obstacles=(
+                *obstacles(
+                    source,
+                    content,
+                    placements,
+                    providers.provider,
+                    is_chosen=self._provider is not None,
+                ),
+                *ansible_obstacles(plays),
+            ),
+            notices=(*monitoring_notices(source, content), *self._notices),
         )
         return Checked(scenario, ())
 
@@ -187,7 +222,9 @@ class _Loader:
             for key in ("src", "dst"):
                 known.check(source, ("networks", index, key), rule.get(key), self._problems)
         content = validate(source, NetworkFile, self._problems, value=source.value)
-        return tuple(content.networks or ()) if content else ()
+        rules = tuple(content.networks or ()) if content else ()
+        self._notices = network_notices(source, len(rules))
+        return rules
 
     def _app_confs(self) -> tuple[Mapping[str, Mapping[str, Any]], list[dict[Any, Any]]]:
         """The sets of variables, and those with which the scenario runs, as they stand in the file."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optiprov.deploy.experiment_state import DESTROYED, ExperimentState, locked
@@ -10,38 +9,52 @@ from optiprov.deploy.journal import JOURNAL_NAME, Journal, marker_of, read_journ
 from optiprov.deploy.models import ProvenanceService
 from optiprov.deploy.monitoring import HostMonitor
 from optiprov.deploy.providers.local import remove_directory
+from optiprov.deploy.reservations import Reservations
 from optiprov.deploy.scenario_service import ScenarioService
 from optiprov.deploy.watchdog import end_processes, not_recycled
+from optiprov.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from optiprov.deploy.journal import Journalled
+    from pathlib import Path
 
 
 def destroy_remains(directory: Path) -> None:
     """End all that runs of an experiment and remove its hosts; what was not stored stays in their spools.
 
+    Where its state cannot be read, its journal tells what it is called.
+
     Raises:
         DeploymentError: Another process works on it.
-        ScenarioError: The directory holds no experiment.
+        ScenarioError: Neither its state nor its journal can be read.
     """
     with locked(directory, "destroy"):
-        state = ExperimentState.read(directory)
-        journal = Journal(directory / JOURNAL_NAME)
-        journalled = read_journal(journal.path)
-        sessions = not_recycled(journalled.sessions_of_this_boot()) if journalled is not None else set()
-        end_processes((marker_of(state.id),), sessions)
-        HostMonitor(state.id, directory, journal).stop()
-        ScenarioService(state.id, directory, ProvenanceService(), journal).stop()
-        if journalled is not None:
-            _remove_hosts(directory, journalled)
-            journal.write("finalized")
+        state = _state(directory)
+        remove_remains(directory, state.id)
         state.status = DESTROYED
         state.write(directory)
 
 
-def _remove_hosts(directory: Path, journalled: Journalled) -> None:
-    """Remove the hosts of this machine, which lie below the experiment's directory."""
-    for host in journalled.hosts.values():
-        place = Path(str(host.get("directory", "")))
-        if place.parent == directory / "hosts":
-            remove_directory(place)
+def remove_remains(directory: Path, deployment_id: str) -> None:
+    """End the processes of a deployment and remove its hosts, of which there need not be a journal."""
+    journal = Journal(directory / JOURNAL_NAME)
+    journalled = read_journal(journal.path)
+    sessions = not_recycled(journalled.sessions_of_this_boot()) if journalled is not None else set()
+    end_processes((marker_of(deployment_id),), sessions)
+    HostMonitor(deployment_id, directory, journal).stop()
+    ScenarioService(deployment_id, directory, ProvenanceService(), journal).stop()
+    hosts = directory / "hosts"  # all hosts of this machine lie there
+    for place in sorted(hosts.iterdir()) if hosts.is_dir() else ():
+        remove_directory(place)
+    Reservations(journal.path).clear()
+    if journalled is not None:
+        journal.write("finalized")
+
+
+def _state(directory: Path) -> ExperimentState:
+    try:
+        return ExperimentState.read(directory)
+    except ScenarioError:
+        journalled = read_journal(directory / JOURNAL_NAME)
+        if journalled is None:
+            raise
+        return ExperimentState(journalled.id, str(directory.parent), None)

@@ -25,7 +25,6 @@ class Reservations:
     def __init__(self, journal: Path | None) -> None:
         self._journal = journal
         self._directory = _directory()
-        self._ports: list[int] = []
 
     def is_taken(self, port: int) -> bool:
         """Whether another deployment has reserved a port."""
@@ -47,16 +46,19 @@ class Reservations:
                 self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if self._directory.parent.stat().st_uid == os.getuid():
                     (self._directory / str(port)).write_text(str(self._journal), encoding="utf-8")
-                    self._ports.append(port)
                 return
 
     def clear(self) -> None:
-        """Give the ports back, and leave no empty directory."""
-        if not self._ports:
+        """Give the ports back, those that an earlier process reserved too, and leave no empty directory.
+
+        Such a process may have been killed before it could journal the host that a port was for.
+        """
+        if self._journal is None or not self._directory.is_dir():
             return
-        for port in self._ports:
-            (self._directory / str(port)).unlink(missing_ok=True)
-        self._ports.clear()
+        for reserved in list(self._directory.iterdir()):
+            with contextlib.suppress(OSError, ValueError):
+                if reserved.read_text(encoding="utf-8") == str(self._journal):
+                    reserved.unlink()
         with contextlib.suppress(OSError):  # others have ports still
             self._directory.rmdir()
             self._directory.parent.rmdir()

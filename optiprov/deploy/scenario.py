@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from optiprov.deploy.placement import Placement
     from optiprov.deploy.problems import Problem
     from optiprov.deploy.workflow import Play
+
+logger = logging.getLogger(__name__)
 
 LAYERS_SERVICES = "layers_services.yaml"
 NETWORK = "network.yaml"
@@ -43,6 +46,7 @@ class Scenario:
         networks: The rules of network.yaml.
         app_confs: The named sets of variables of workflow_env.yaml.
         obstacles: What it asks for that cannot be had here: deploying it is refused.
+        notices: What it asks for that has no effect here: whoever deploys it is told.
     """
 
     directory: Path
@@ -53,6 +57,7 @@ class Scenario:
     networks: tuple[Network, ...] = ()
     app_confs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     obstacles: tuple[Problem, ...] = ()
+    notices: tuple[Problem, ...] = ()
 
     @property
     def job_name(self) -> str:
@@ -74,6 +79,11 @@ class Scenario:
         if self.obstacles:
             raise ScenarioError("\n".join(str(obstacle) for obstacle in self.obstacles))
 
+    def warn(self) -> None:
+        """Tell what it asks for that has no effect."""
+        for notice in self.notices:
+            logger.warning("%s", notice)
+
     @property
     def lanes(self) -> int:
         """How many ingest lanes its provenance service has."""
@@ -88,8 +98,11 @@ class Scenario:
         """
         absent: dict[str, Any] = dict.fromkeys(keys)
         content = dataclasses.replace(self.layers_services, **absent)
-        left = tuple(one for one in self.obstacles if one.key.partition(".")[0] not in keys)
-        return dataclasses.replace(self, layers_services=content, obstacles=left)
+        obstacles, notices = (
+            tuple(one for one in found if one.key.partition(".")[0] not in keys)
+            for found in (self.obstacles, self.notices)
+        )
+        return dataclasses.replace(self, layers_services=content, obstacles=obstacles, notices=notices)
 
     @property
     def provenance_service(self) -> ProvenanceService:

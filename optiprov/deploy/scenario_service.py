@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from optiprov.capture import Client, Settings, send_leftovers, spool_heads
 from optiprov.deploy.dataflow_specification import send_specification
 from optiprov.deploy.service_process import start_service
-from optiprov.deploy.watchdog import end_processes, start_time
+from optiprov.deploy.watchdog import SIGTERM, end_processes, find_processes, start_time
 from optiprov.errors import BarrierTimeout, ServiceUnavailable, UrlError
 from optiprov.records import Status, TrialClose, now_us
 from optiprov.store.url import StoreUrl
@@ -85,6 +85,7 @@ class ScenarioService:
         if known and start_time(int(known["pid"])) == known.get("start"):
             self.addresses = known
             return
+        self._end_all()
         if self._is_given and (owner := _owner_of(self._store)):
             self.addresses = owner
             return
@@ -172,20 +173,30 @@ class ScenarioService:
 
     def stop(self) -> None:
         """Have the service store what has arrived, and end it; the store is then free for others."""
-        known = self._known()
-        if not known:
-            return
-        pid, start = int(known["pid"]), known.get("start")
-        if start_time(pid) == start:
-            os.kill(pid, 15)
-            deadline = time.monotonic() + STOP_TIMEOUT_S
-            while start_time(pid) == start and time.monotonic() < deadline:
-                time.sleep(0.02)
+        self._end_all()
+
+    def _end_all(self) -> None:
+        """End what serves this deployment, known or not.
+
+        A command that was killed before it could write down what it had started leaves a service that
+        owns the store, and that nobody knows of.
+        """
+        marker = (f"{_VARIABLE}={self._id}",)
+        # The service alone first: its broker ends with it, when all that has arrived is stored.
+        services = {pid: start_time(pid) for pid in find_processes(marker, set()) if _leads_session(pid)}
+        for pid in services:
+            with suppress(ProcessLookupError):
+                os.kill(pid, SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while any(start_time(pid) == start for pid, start in services.items() if start is not None):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
+        end_processes(marker, set())
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(1)
             self._process = None
-        end_processes((f"{_VARIABLE}={self._id}",), set())
 
     @property
     def _state(self) -> Path:
@@ -228,6 +239,13 @@ def _owner_of(store: StoreUrl) -> dict[str, Any] | None:
         return None
     finally:
         owner.close()
+
+
+def _leads_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
 
 
 def _port(url: Any) -> int:

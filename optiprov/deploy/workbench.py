@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 import threading
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,8 +39,7 @@ class Workbench:
     processes: ProcessTable
     record: WorkflowRecord
     _numbers: dict[tuple[str, str], int] = field(default_factory=dict)
-    _executions: int = 0
-    _label: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    _executions: dict[tuple[str, str], int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -52,11 +52,20 @@ class Workbench:
         """Where what was fetched lies, in a folder for each host."""
         return self.directory / "fetched"
 
-    def next_label(self) -> str:
-        """A file name that no other execution has."""
+    def next_label(self, host: str, stage: str) -> str:
+        """A file name that no other execution on a host has in this stage; the same in each run."""
         with self._lock:
-            self._executions += 1
-            return f"{self._label}-{self._executions}"
+            number = self._executions[host, stage] = self._executions.get((host, stage), 0) + 1
+            return f"{stage}-{number}"
+
+    def make_ansible_dir(self, stage: str) -> Path:
+        """A directory for one more run of ansible-core, `ansible/<stage>-<nn>`."""
+        for number in itertools.count(1):
+            directory = self.directory / "ansible" / f"{stage}-{number:02d}"
+            with contextlib.suppress(FileExistsError):  # of an earlier play or command
+                directory.mkdir(parents=True)
+                break
+        return directory
 
     def log_paths(self, host: str, stage: str, task: str) -> tuple[Path, Path]:
         """Where the output of a task goes: `logs/<host>/<stage>-<nn>-<task>.out` and `.err`."""

@@ -54,7 +54,7 @@ class Study:
                 raise InputError(f"{name} is a whole number from 1 on, got {value!r}.")
         self._plan = plan
         self._optimization = plan.optimization
-        self._load_scenario()
+        self._load_scenario().warn()
 
     def _load_scenario(self) -> Scenario:
         scenario = load_scenario(self._optimization.scenario_dir, self._optimization.artifacts_dir)

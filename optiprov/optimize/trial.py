@@ -152,6 +152,7 @@ class Trial:
             environment=self._environment(),
             variables={"optimization_config": self.config},
             deployment_id=f"{self.id}-{new_id()}",  # its processes are found by it: unique on this machine
+            is_told=True,  # by the study
         )
         try:
             return self._deployment.prepare()

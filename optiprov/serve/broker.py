@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import shutil
 import socket
 import ssl
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from iotcore import Broker
 
@@ -19,6 +21,8 @@ from optiprov.wire import BrokerAddress
 if TYPE_CHECKING:
     from optiprov.serve.credentials import BrokerUser, Certificate
 
+_PREFIX = "optiprov-broker-"
+_LOCK_NAME = "lock"
 _MAX_PAYLOAD_BYTES = 64 << 20
 _MAX_INFLIGHT = 200
 _ATTEMPTS = 5
@@ -80,7 +84,9 @@ class EmbeddedBroker:
         self._certificate = certificate
         user = self._users[0] if self._users else None
         # Only this user may enter the directory: the file has the passwords.
-        self._directory = tempfile.TemporaryDirectory(prefix="optiprov-broker-")
+        _remove_leftovers()
+        self._directory = tempfile.TemporaryDirectory(prefix=_PREFIX)
+        self._lock = _lock(Path(self._directory.name))
         try:
             for attempt in range(_ATTEMPTS):
                 self.address = BrokerAddress(
@@ -103,7 +109,7 @@ class EmbeddedBroker:
                     continue
                 return
         except BaseException:
-            self._directory.cleanup()
+            self._remove_directory()
             raise
 
     @property
@@ -143,7 +149,28 @@ class EmbeddedBroker:
     def stop(self) -> None:
         """Stop the broker."""
         self._broker.stop()
+        self._remove_directory()
+
+    def _remove_directory(self) -> None:
         self._directory.cleanup()
+        self._lock.close()
+
+
+def _lock(directory: Path) -> BinaryIO:
+    """Lock a directory as one in use; the kernel lets go of it when this process has ended."""
+    unlocked = directory / f".{_LOCK_NAME}"
+    file = unlocked.open("wb")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    unlocked.replace(directory / _LOCK_NAME)
+    return file
+
+
+def _remove_leftovers() -> None:
+    """Remove the directories of services that were killed: those whose lock nobody holds."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), (directory / _LOCK_NAME).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _quoted(text: str) -> str:

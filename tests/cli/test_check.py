@@ -48,7 +48,21 @@ def test_sets_that_are_not_there_are_told(optiprov, scenario):
     status, output, errors = optiprov("check", scenario, "--app-conf", "small, smal")
     assert (status, output) == (2, "")
     assert "workflow_env.yaml:1: has no set 'smal'. Did you mean 'small'?" in errors
-    assert optiprov("check", scenario, "--app-conf", "small")[0] == 0
+    for option in ("--app-conf", "--app_conf"):  # the second is E2Clab's spelling
+        assert optiprov("check", scenario, option, "small")[0] == 0
+
+
+def test_what_would_have_no_effect_is_told(optiprov, scenario):
+    """Rules of network.yaml, which are not emulated yet; as text and for programs."""
+    (scenario / "network.yaml").write_text("networks:\n- {src: edge, dst: edge, delay: 28ms}\n")
+    _, output, _ = optiprov("check", scenario, "--provider", "local")
+    said = "1 rule, all valid, and not emulated yet: hosts talk at full speed."
+    assert output.splitlines()[-2:] == [
+        "Deployed, it would lack:",
+        f"  {scenario}/network.yaml:1: networks: {said}",
+    ]
+    (notice,) = json.loads(optiprov("check", scenario, "--format", "json")[1])["notices"]
+    assert (notice["line"], notice["message"]) == (1, said)
 
 
 def test_json_has_hosts_problems_and_obstacles(optiprov, scenario):

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -207,3 +208,20 @@ def test_doctor_notes_when_hosts_share_tmp(optiprov, monkeypatch):
     assert status == 0
     assert state_of(output, "private /tmp and HOME") == ("note", "hosts share /tmp,")
     assert "\n" + " " * 31 + "in two lines\n" in output
+
+
+def test_spool_that_vanishes_while_it_is_measured_counts_for_nothing(tmp_path, monkeypatch):
+    """Its client has been acknowledged in the meantime; the others' count all the same."""
+    for client in ("gone", "there"):
+        (tmp_path / client).mkdir()
+        (tmp_path / client / "segment").write_bytes(bytes(1 << 20))
+    list_directory = Path.iterdir
+
+    def remove_and_list(path):
+        if path.name == "gone":
+            shutil.rmtree(path)
+        return list_directory(path)
+
+    monkeypatch.setattr(Path, "iterdir", remove_and_list)
+    assert findings._size(tmp_path) == "1.0 MiB"
+    assert findings._size(tmp_path / "nowhere") == "0.0 MiB"

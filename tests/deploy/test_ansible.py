@@ -1,4 +1,5 @@
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,43 @@ def test_stage_runs_in_ansible_on_the_hosts(deploy, write_scenario):
     names = {task["task"] for task in records if task["host"] == host.id}
     assert {"included", "last"} <= names
     assert not {task["task"] for task in records if task["host"] == "edge.worker.1.1"} & {"last"}
+    assert len(list((deployment.directory / "ansible").iterdir())) == 1  # one run, for all tasks and hosts
+
+
+@needs_ansible
+def test_limited_task_of_ansible_is_found_wherever_home_is(deploy, tmp_path, monkeypatch):
+    """Where HOME is not what the user database says, some of its modules take the one, others the other."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    deployment = deploy(
+        "- hosts: edge\n  prepare:\n    - set_fact: {x: 1}\n"
+        "    - {name: late, shell: echo done, async: 30, poll: 1}\n"
+    )
+    deployment.prepare()
+    (document,) = yaml.safe_load_all((deployment.directory / "workflow-validate.out").read_text())
+    (end,) = [task for task in document["tasks"] if task["task"] == "late"]
+    assert (end["outcome"], Path(end["stdout"]).read_text()) == ("done", "done\n")
+
+
+@needs_ansible
+def test_failure_in_ansible_is_told_as_one_of_ours(deploy):
+    """File, line, host, command, exit status, and the end of its error output; other hosts go on."""
+    deployment = deploy(
+        "- hosts: all\n  launch:\n    - set_fact: {x: 1}\n"
+        "    - {name: try, shell: 'echo first >&2; echo last words >&2; exit 5'}\n"
+        "- hosts: cloud\n  launch:\n    - shell: echo never\n"
+    )
+    deployment.prepare()
+    with pytest.raises(DeploymentError) as caught:
+        deployment.launch()
+    lines = str(caught.value).splitlines()
+    expected = (
+        r".*workflow.yaml:4: task 'try' of stage launch failed on host (cloud|edge)\S+ with exit status 5"
+    )
+    assert re.match(expected, lines[0])
+    assert lines[1] == "  command: echo first >&2; echo last words >&2; exit 5"
+    assert [line.strip() for line in lines if line.startswith("    ")][:2] == ["first", "last words"]
+    assert len(list((deployment.directory / "ansible").iterdir())) == 1
 
 
 @needs_ansible

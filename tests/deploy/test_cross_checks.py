@@ -222,3 +222,20 @@ def test_profiles_are_those_of_monitoring_iotlab(write_scenario):
     head = "monitoring_iotlab: {profiles: [{name: power, archi: m3}]}\n"
     (problem,) = problems_of(write_scenario(layers=head + LAYERS + "        profile: powr\n"))
     assert problem.startswith("layers_services.yaml:12: services.profile: got 'powr'. Did you mean 'power'?")
+
+
+@pytest.mark.parametrize(
+    ("workflow", "where"),
+    [
+        ("- hosts: clod\n", "workflow.yaml:1: hosts"),
+        (
+            "- hosts: edge\n  depends_on:\n    - service_selector: clod\n      prefix: a\n",
+            "workflow.yaml:3: depends_on.service_selector",
+        ),
+    ],
+)
+def test_patterns_are_told_when_they_select_nothing(write_scenario, workflow, where):
+    """Of a play and of what it depends on, with the likely meant spelling and what there is."""
+    (problem,) = problems_of(write_scenario(workflow))
+    assert problem.startswith(f"{where}: got 'clod', which matches no service. Did you mean 'cloud'? There")
+    load_scenario(write_scenario(workflow.replace("clod", "cloud")))

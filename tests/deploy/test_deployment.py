@@ -27,8 +27,8 @@ UNTIL_GO = "until test -e {{ scenario_dir }}/go; do sleep 0.02; done"
 
 def runs(deployment):
     """Whether the stage launch goes on, or a process that it started lives, servers included."""
-    launch = deployment._launch
-    return launch is not None and (launch.goes_on() or deployment._processes.running("launch"))
+    launch = deployment._runs.launch
+    return launch is not None and (launch.goes_on() or deployment._equipment.processes.running("launch"))
 
 
 def output(deployment, host, name):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ import yaml
 from optiprov.deploy import Experiment, check_deployable
 from optiprov.deploy.experiment_state import ExperimentState, find_experiment, locked, new_directory
 from optiprov.deploy.providers.local import LocalProvider
+from optiprov.deploy.watchdog import find_processes
 from optiprov.errors import DeploymentError, ScenarioError
+
+from .conftest import LAYERS
 
 WORKFLOW = """\
 - hosts: all
@@ -115,6 +119,21 @@ def test_failed_step_is_noted_and_can_be_repeated(write_scenario):
     Experiment.open(scenario).destroy()
 
 
+def test_launch_that_exceeds_the_walltime_fails(write_scenario):
+    """Its processes are ended, and nothing else of the experiment is: it can be launched again."""
+    layers = LAYERS.replace("job_name: test", 'job_name: test\n  walltime: "00:00:01"')
+    workflow = "- hosts: cloud\n  launch:\n    - shell: test -e {{ scenario_dir }}/quick || exec sleep 300\n"
+    scenario = write_scenario(workflow, layers)
+    experiment = Experiment.create(scenario, None)
+    experiment.layers_services()
+    with pytest.raises(DeploymentError, match=r"the launch stage did not end in 1 s and was stopped"):
+        Experiment.open(scenario).launch()
+    assert not find_processes((f"OPTIPROV_DEPLOYMENT={state(experiment)['id']}",), set())
+    (scenario / "quick").touch()
+    Experiment.open(scenario).launch()
+    Experiment.open(scenario).destroy()
+
+
 def test_deploying_goes_on_where_it_was_cut_off(scenario, monkeypatch):
     """Hosts that were made keep their ports, the others are made; until then no stage is run."""
     make = LocalProvider._deploy_one
@@ -139,6 +158,73 @@ def test_deploying_goes_on_where_it_was_cut_off(scenario, monkeypatch):
     assert validate["layers"][0]["services"][0]["hosts"][0]["port"] == first["port"]
     Experiment.open(scenario).prepare()
     Experiment.open(scenario).destroy()
+
+
+@pytest.fixture
+def cut_off(scenario, monkeypatch):
+    """Begins experiments whose hosts are not made; gives the directory."""
+
+    def begin(place=scenario, **options):
+        experiment = Experiment.create(place, None, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalProvider, "deploy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                experiment.layers_services()
+        return experiment.directory
+
+    return begin
+
+
+def test_experiment_of_another_scenario_is_not_gone_on_with(cut_off, scenario, tmp_path):
+    """Where several scenarios have their output in one place, each goes on with its own."""
+    other = shutil.copytree(scenario, tmp_path / "other")
+    output = tmp_path / "output"
+    own = cut_off(output=output)
+    assert Experiment.unfinished(other, output=output) is None
+    assert Experiment.unfinished(scenario) is None
+    newest = cut_off(other, output=output)
+    assert Experiment.unfinished(scenario, output=output).directory == own
+    assert Experiment.unfinished(other, output=output).directory == newest
+
+
+def test_second_layers_services_gets_a_directory_of_its_own(cut_off, scenario):
+    """While the first one is at work, or is about to be; its own directory is refused as in use."""
+    directory = cut_off()
+    with locked(directory, "layers-services"):
+        assert Experiment.unfinished(scenario) is None
+        with pytest.raises(DeploymentError, match="in use by `optiprov layers-services`"):
+            Experiment.unfinished(directory).layers_services()
+    assert Experiment.unfinished(scenario).directory == directory
+    Experiment.create(scenario, None)
+    assert Experiment.unfinished(scenario) is None
+
+
+@pytest.mark.parametrize(
+    ("begun", "given", "said"),
+    [
+        ({}, {"provider": "local"}, "provider: begun with none, got 'local'"),
+        ({"store": "duckdb:///a"}, {"store": "duckdb:///b"}, "store: begun with 'duckdb:///a', got 'duckdb"),
+        ({"without": ["kwollect"]}, {"without": ["monitoring"]}, "begun with kwollect, got monitoring"),
+        ({}, {"artifacts_dir": Path(__file__).parent}, "artifacts: begun with '"),
+    ],
+)
+def test_options_with_which_it_was_not_begun_are_refused(begun, given, said, cut_off, scenario):
+    """What was begun is gone on with as it was: with the same options, or with none."""
+    directory = cut_off(**begun)
+    with pytest.raises(ScenarioError) as caught:
+        Experiment.unfinished(scenario, **given)
+    assert said in str(caught.value)
+    assert f"optiprov destroy {directory}" in str(caught.value)
+    for same in ({}, begun, {"artifacts_dir": scenario}):
+        assert Experiment.unfinished(scenario, **same).directory == directory
+
+
+def test_password_of_a_store_is_not_told(cut_off, scenario):
+    """The message names the store without it."""
+    cut_off()
+    with pytest.raises(ScenarioError, match="got 'monetdb://ana@db") as caught:
+        Experiment.unfinished(scenario, store="monetdb://ana:secret@db/p")
+    assert "secret" not in str(caught.value)
 
 
 def test_experiment_that_made_nothing_can_be_destroyed(scenario):

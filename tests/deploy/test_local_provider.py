@@ -159,3 +159,16 @@ def test_hundreds_of_hosts_are_allowed_their_files(run_python):
     first, second, refused = run_python(code, path=[ROOT])[0].splitlines()
     assert (first, second) == ("300", "4256")
     assert refused.startswith("1000 local hosts need 8256 open files, and this user may have 5000")
+
+
+def test_hosts_in_great_number_each_do_their_task(deploy):
+    """More than a hundred and fifty, each in a directory of its own, told by its own variables."""
+    layers = "environment: {local: }\nlayers:\n- {name: edge, services: [{name: W, quantity: 151}]}\n"
+    deployment = deploy(
+        "- hosts: all\n  launch:\n    - shell: echo {{ _self.host_id }} {{ _self.port }} > it\n", layers
+    )
+    deployment.prepare()
+    deployment.launch()
+    told = [(Path(host.working_dir) / "it").read_text().split() for host in deployment.hosts]
+    assert told == [[f"edge.w.1.{number}", str(host.port)] for number, host in enumerate(deployment.hosts, 1)]
+    assert len({port for _, port in told}) == 151

@@ -66,3 +66,17 @@ def test_reserved_port_is_no_others_until_its_deployment_is_closed(tmp_path):
     journal.write("finalized")
     assert not other.is_taken(port)
     again.release()
+
+
+def test_port_that_was_reserved_before_a_kill_is_given_back(tmp_path):
+    """Though no host of the journal has it: undoing the deployment gives back what names its journal."""
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write_owner("reserving", is_detached=True)
+    killed = PortAllotment(journal.path)
+    port = killed.allot()
+    killed.let_go()  # as the kernel does, before the host of the port is in the journal
+    other = Reservations(tmp_path / "other.jsonl")
+    assert other.is_taken(port)
+    PortAllotment(journal.path).release()
+    assert not other.is_taken(port)
+    assert not (other._directory / str(port)).exists()

@@ -18,7 +18,7 @@ from optiprov.deploy import Deployment, load_scenario
 deployment = Deployment(load_scenario(Path(sys.argv[1])), Path(sys.argv[2]), deployment_id=sys.argv[3])
 deployment.prepare()
 deployment.launch()
-print(deployment._supervisor.pid, flush=True)
+print(deployment._equipment.supervisor.pid, flush=True)
 time.sleep(300)
 """
 WORKFLOW = """\

@@ -51,6 +51,7 @@ def test_ids_count_services_of_a_layer_when_repeated(write_scenario):
             "quantity: 1.5",
             "layers_services.yaml:7: services.quantity: got 1.5, expected a whole number >= 1.",
         ),
+        ("repeat: 1.5", "layers_services.yaml:7: services.repeat: got 1.5, expected a whole number >= 0."),
         ("repeat: true", "layers_services.yaml:7: services.repeat: got True, expected a whole number >= 0."),
         ("roles: client", "layers_services.yaml:7: services.roles: got 'client', expected a list."),
         ("env: [a]", "layers_services.yaml:7: services.env: got ['a'], expected a mapping."),

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import psutil
 import pytest
 
 from optiprov import connect
@@ -117,6 +118,15 @@ def test_killed_service_comes_back_on_its_ports(make_service):
     assert find_processes(("OPTIPROV_SERVICE_OF=of-a-test",), set()) == []
 
 
+def test_service_has_the_lanes_that_the_scenario_asks_for(make_service):
+    """`parallelism` is how many connections it has to its broker."""
+    service = make_service(LAYERS.replace("{ipv: %d}", "{parallelism: 3}"))
+    service.ensure()
+    port = int(service.addresses["mqtt"].rpartition(":")[2])
+    connections = psutil.Process(service.addresses["pid"]).net_connections()
+    assert sum(bool(one.raddr) and one.raddr.port == port for one in connections) == 3
+
+
 def test_service_that_runs_is_used_and_left_alone(make_service, shared_service):
     """A named service gets the records; stopping the scenario's does not end it."""
     service = make_service(store=shared_service.http)
@@ -144,3 +154,17 @@ def test_monitoring_of_a_trial_ends_with_it(tmp_path, write_scenario, shared_ser
         "SELECT DISTINCT t.host FROM prov.telemetry m JOIN prov.task t ON t.task = m.task"
     )
     assert list(sampled["host"]) == ["edge.w.1.1"]
+    columns = connect(shared_service.http).sql(
+        "SELECT metric, min(value) AS least, count(*) AS samples FROM prov.telemetry GROUP BY metric"
+    )
+    assert {
+        *(
+            "host.cpu_busy_s",
+            "host.memory_available_bytes",
+            "host.disk_read_bytes",
+            "host.disk_written_bytes",
+        ),
+        *("host.network_received_bytes", "host.network_sent_bytes"),
+    } <= set(columns["metric"])
+    assert (columns["least"] >= 0).all()
+    assert (columns["samples"] >= 2).all()  # the first one, and the last one as it is stopped

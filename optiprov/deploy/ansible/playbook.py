@@ -24,6 +24,9 @@ CONNECTION = "optiprov_host"
 ENVIRONMENT = "optiprov_environment"
 """The variable of a host that has the environment of its service."""
 
+ASYNC_DIR = "~/.ansible_async"
+"""Where the background tasks of a host say what became of them."""
+
 OWN_FETCH = "optiprov_fetch"
 """The action that fetches to where a deployment keeps what was fetched."""
 
@@ -92,6 +95,8 @@ def inventory(hosts: Sequence[PlayHost], marks: Mapping[str, str]) -> str:
             "ansible_host": one.host.id,
             "ansible_become": False,  # a local host has one user
             "ansible_python_interpreter": sys.executable,
+            # Its modules expand ~ by HOME, which the host's processes have, and some by the user database.
+            "ansible_async_dir": one.host.files.absolute(ASYNC_DIR),
         }
     return json.dumps({"all": {"hosts": described}})
 

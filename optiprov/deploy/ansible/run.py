@@ -70,7 +70,7 @@ class AnsibleRun:
         self._hosts = hosts
         self._control = control
         self._stage = control.stage
-        self._directory = workbench.directory / "ansible" / f"{self._stage}-{workbench.next_label()}"
+        self._directory = workbench.make_ansible_dir(self._stage)
         self._playbook = self._directory / "playbook.yaml"
         self._events = self._directory / "events.jsonl"
 
@@ -100,7 +100,6 @@ class AnsibleRun:
             self._control.fail(DeploymentError(failure_message(failure)), host)
 
     def _write(self) -> None:
-        self._directory.mkdir(parents=True)
         marks = self._workbench.processes.marks(self._stage)
         self._playbook.write_text(playbook_text(self._play, self._stage, self._hosts), encoding="utf-8")
         (self._directory / "inventory.json").touch(0o600)

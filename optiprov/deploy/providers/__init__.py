@@ -1,10 +1,20 @@
 """Where hosts come from: one provider a testbed."""
 
-from optiprov.deploy.providers.base import Host, Provider
-from optiprov.deploy.providers.local import LocalProvider
+from __future__ import annotations
 
-PROVIDERS: dict[str, type[Provider]] = {
-    "local": LocalProvider,
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from optiprov.deploy.providers.base import Provider
+
+PROVIDERS = {
+    "local": "optiprov.deploy.providers.local:LocalProvider",
 }
+"""The testbeds that have a provider, and its class, imported on deploying: checking needs no more."""
 
-__all__ = ["PROVIDERS", "Host", "Provider"]
+
+def make_provider(testbed: str) -> Provider:
+    """The provider of a testbed's hosts, for one deployment."""
+    module, _, name = PROVIDERS[testbed].partition(":")
+    return cast("Provider", getattr(import_module(module), name)())

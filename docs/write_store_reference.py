@@ -44,6 +44,7 @@ MEANINGS = {
     "trial_report": "values of the objective on the way to the end of a trial",
     "rejected": "records and values that could not be stored, with the reason",
     "lost": "how many records will never come, and why",
+    "ingest_ahead": "how far clients were seen to have come beyond what is stored of them",
     "client": "processes that sent records",
     "ingest_mark": "up to which record each client is stored, commit by commit",
     "run_part": "each process's part of a run that has ended",

@@ -44,7 +44,7 @@ class OwnedStore(Provenance):
         backend = self._open_backend()
         try:
             writer = Writer(backend)
-            return backend, writer, Heartbeats(backend)
+            return backend, writer, Heartbeats(backend, writer)
         except BaseException:
             backend.close()
             raise

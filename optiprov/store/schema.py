@@ -14,7 +14,9 @@ from optiprov.errors import StoreError
 if TYPE_CHECKING:
     from optiprov.store.backend import Backend, Kind
 
-VERSION = 1
+VERSION = 2
+SINCE_VERSION = {"ingest_ahead": 2}
+"""The first version that has a table, where it is not the first of all."""
 
 TABLES: dict[str, dict[str, Kind]] = {
     # who sent what
@@ -34,6 +36,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "commit_id": "integer",
         "committed_at": "timestamp",
     },
+    "ingest_ahead": {"client_id": "text", "last_sequence": "integer", "noted_at": "timestamp"},
     "rejected": {
         "client_id": "text",
         "sequence": "integer",
@@ -315,16 +318,25 @@ def _create_all(backend: Backend) -> None:
     backend.execute("CREATE SCHEMA IF NOT EXISTS prov")
     backend.execute("CREATE SCHEMA dataset")
     backend.execute(f"CREATE TABLE prov.schema_version (version {backend.sql_type('integer')})")
-    for table, columns in TABLES.items():
-        defined = ", ".join(f"{name} {backend.sql_type(kind)}" for name, kind in columns.items())
-        backend.execute(f"CREATE TABLE prov.{table} ({defined})")
+    for table in TABLES:
+        _create_table(backend, table)
     for view, query in VIEWS.items():
         backend.execute(f"CREATE VIEW prov.{view} AS {query}")
     backend.execute(f"CREATE VIEW prov.listing AS {backend.listing}")
 
 
-_MIGRATIONS = [_create_all]
-"""Step n takes a store from version n to version n + 1."""
+def _create_table(backend: Backend, table: str) -> None:
+    defined = ", ".join(f"{name} {backend.sql_type(kind)}" for name, kind in TABLES[table].items())
+    backend.execute(f"CREATE TABLE IF NOT EXISTS prov.{table} ({defined})")
+
+
+def _note_who_is_ahead(backend: Backend) -> None:
+    """What clients have sent ahead of missing records is noted."""
+    _create_table(backend, "ingest_ahead")
+
+
+_MIGRATIONS = [_create_all, _note_who_is_ahead]
+"""Step n takes a store from version n to n + 1; the first makes all of it, which the others find there."""
 
 
 def migrate(backend: Backend) -> None:

@@ -11,7 +11,7 @@ import optiprov
 from optiprov.errors import NoStoreError, QueryError, StoreError, UrlError
 from optiprov.store import StoreUrl, connect, service_file
 from optiprov.store.duckdb import DuckDBBackend
-from optiprov.store.schema import TABLES, VERSION, VIEWS, migrate
+from optiprov.store.schema import SINCE_VERSION, TABLES, VERSION, VIEWS, migrate
 from tests.store.conftest import ENDLESS, Store, begin, end, item, on_duckdb, run
 from tests.waiting import PATIENCE_S
 
@@ -117,11 +117,28 @@ def test_empty_file_becomes_a_store(tmp_path):
     backend.close()
 
 
+def test_store_of_the_first_version_is_brought_to_this_one(store):
+    """It gets what it lacks, and keeps what it has."""
+    store.commit(run())
+    _make_first_version(store.backend)
+    Store(store.backend).commit(run("other"), first=2)
+    assert store.rows("SELECT version FROM prov.schema_version") == [(VERSION,)]
+    assert store.backend.has_table("prov", "ingest_ahead")
+    assert store.ask.runs()["run_id"].tolist() == ["r", "other"]
+
+
 def test_newer_store_is_refused(store):
     """The message says which versions, and what to do."""
     store.backend.execute("UPDATE prov.schema_version SET version = ?", (VERSION + 1,))
     with pytest.raises(StoreError, match=rf"version {VERSION + 1}.*up to {VERSION}.*a later one"):
         migrate(store.backend)
+
+
+def _make_first_version(backend):
+    """Take from a store what later versions have added."""
+    for table in SINCE_VERSION:
+        backend.execute(f"DROP TABLE prov.{table}")
+    backend.execute("UPDATE prov.schema_version SET version = 1")
 
 
 def test_query_is_interrupted_after_its_time(store, engine):

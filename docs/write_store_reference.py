@@ -47,6 +47,7 @@ MEANINGS = {
     "ingest_ahead": "how far clients were seen to have come beyond what is stored of them",
     "client": "processes that sent records",
     "ingest_mark": "up to which record each client is stored, commit by commit",
+    "run_missing": "of runs whose processes lack records: how many were lost, and how many rejected",
     "run_part": "each process's part of a run that has ended",
     "run_begin": "`run`, as recorded",
     "run_end": "`run`, as recorded; one a process; without `record_count` where the service closed its part",

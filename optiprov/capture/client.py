@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from optiprov.wire import BrokerAddress, ShapeTuple
 
 
+_STOP_S = 0.5  # of the flush deadline, kept for the publisher to stop
+_LEAST_STOP_S = 0.1  # where all of the deadline is gone
 _LOOK_S = 0.0002  # whether the client is made
 _MAX_ROW_BYTES = 1 << 20  # what is larger goes as a record, which knows a limit
 
@@ -159,21 +161,23 @@ class Client:
             self._environment = EnvironmentCapture(self.emit)
             self._environment.start()
 
-    def flush_all(self) -> bool:
-        """Wait for the environment, then flush, both within the flush deadline."""
-        left_s = self.settings.flush_timeout_s
+    def flush_all(self, timeout_s: Optional[float] = None) -> bool:
+        """Wait for the environment, then flush, both within a time, by default the flush deadline."""
+        left_s = self.settings.flush_timeout_s if timeout_s is None else timeout_s
         if self._environment is not None:
             left_s = self._environment.wait(left_s)
         return self.flush(left_s)
 
     def close(self) -> None:
-        """Flush and stop; what is not stored stays in the spool for others to send."""
+        """Flush and stop within the flush deadline; what is not stored stays in the spool, for others."""
         if self._spool is None or self._is_closed:
             return
         self._is_closed = True
         self._spool.count_lost()
-        self.flush_all()
-        if self.publisher is None or self.publisher.stop():
+        limit = self.settings.flush_timeout_s
+        deadline = time.monotonic() + limit
+        self.flush_all(limit - min(_STOP_S, limit / 4))
+        if self.publisher is None or self.publisher.stop(max(deadline - time.monotonic(), _LEAST_STOP_S)):
             self._spool.close()
 
     def forget(self) -> None:

@@ -110,8 +110,11 @@ class Publisher:
                 self._progress.wait(min(left, 0.05))
         return True
 
-    def stop(self) -> bool:
+    def stop(self, timeout_s: float = _STOP_S) -> bool:
         """Stop sending; what is not acknowledged stays in the spool.
+
+        Args:
+            timeout_s: how long the end of the thread, which disconnects, is waited for.
 
         Returns:
             Whether the thread has ended: while it has not, the spool's state may not be closed.
@@ -119,7 +122,7 @@ class Publisher:
         self._stopping = True
         self._wake.put(None)
         if self._thread.is_alive():
-            self._thread.join(_STOP_S)
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -10,7 +10,7 @@ from optiprov.store.backend import quote_name
 from optiprov.store.catalog import FIXED_COLUMNS, read_datasets
 from optiprov.store.dataset_views import BARE_SCHEMA, dataset_views
 from optiprov.store.monetdb.dialect import legal_name, portable
-from optiprov.store.schema import TABLES, VIEWS
+from optiprov.store.schema import SINCE_VERSION, TABLES, VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,8 +79,10 @@ class _Dump:
         for schema in ("prov", "dataset", "main"):
             self._statement(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         self._table("prov", "schema_version", {"version": "integer"})
+        ((version,),) = self._rows("SELECT max(version) FROM prov.schema_version")
         for table, columns in TABLES.items():
-            self._table("prov", table, columns)
+            if SINCE_VERSION.get(table, 1) <= version:
+                self._table("prov", table, columns)
         for table, columns in self._datasets():
             self._table("dataset", table, columns)
         for view, query in VIEWS.items():

@@ -33,7 +33,7 @@ _POLL_S = 0.5
 
 @dataclass
 class Counts:
-    """What has passed since the service started."""
+    """What has passed since the service started; lost is what was counted, less what has come after all."""
 
     records: int = 0
     rejected: int = 0
@@ -166,18 +166,19 @@ class Ingest:
                 self._ask_again()
 
     def _close_silent(self) -> None:
-        """Close the runs of clients that say nothing any more, unless none can be heard."""
+        """Close the runs of silent clients, and count what they lack, unless none can be heard."""
         if self._is_failing or not self.is_connected:
             self._store.heartbeats.forgive()
             return
         try:
-            closed = self._store.heartbeats.close_silent()
+            done = self._store.heartbeats.close_silent()
         except Exception as error:  # as in a commit
             if not isinstance(error, StoreError) and self._store.answers():
                 raise
             self._wait_for_store(error)
             return
-        if closed:
+        self.counts.lost += done.lost
+        if done.closed or done.lost:
             self._commits.notify(self._store.writer.commit_id, {})
 
     def _wait_for_store(self, error: Exception) -> None:
@@ -200,7 +201,7 @@ class Ingest:
     def _note(self, outcome: Outcome) -> None:
         self.counts.records += outcome.records
         self.counts.rejected += outcome.rejected
-        self.counts.lost += outcome.lost
+        self.counts.lost = max(0, self.counts.lost + outcome.lost)  # below 0: counted before, and here now
         self._commits.notify(outcome.commit_id, {client: ack.mark for client, ack in outcome.acks.items()})
         for client, ack in outcome.acks.items():
             self._acknowledge(client, ack)

@@ -43,7 +43,7 @@ class OwnedStore(OpenedProvenance):
         backend = self._open_backend()
         try:
             writer = Writer(backend)
-            return backend, writer, Heartbeats(backend)
+            return backend, writer, Heartbeats(backend, writer)
         except BaseException:
             backend.close()
             raise

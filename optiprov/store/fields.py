@@ -19,7 +19,10 @@ _TASK = (
     "error",
     "duration_s",
 )
-_RUN = ("run_id", "dataflow", "status", "agent", "host", "pid", "started_at", "ended_at", "campaign", "study")
+_RUN = (
+    *("run_id", "dataflow", "status", "agent", "host", "pid", "started_at", "ended_at", "campaign", "study"),
+    *("is_complete", "record_count", "lost", "rejected"),
+)
 _TRIAL = ("trial_id", "status", "value", "started_at", "ended_at")
 ALIASES = {
     "task_id": "task.task_id",
@@ -45,7 +48,8 @@ KINDS = {
     **{("run", name): "timestamp" for name in ("started_at", "ended_at")},
     **{("trial", name): "timestamp" for name in ("started_at", "ended_at")},
     ("task", "duration_s"): "double",
-    ("run", "pid"): "integer",
+    **{("run", name): "integer" for name in ("pid", "record_count", "lost", "rejected")},
+    ("run", "is_complete"): "boolean",
     ("trial", "value"): "double",
 }
 

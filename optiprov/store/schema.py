@@ -14,7 +14,9 @@ from optiprov.errors import StoreError
 if TYPE_CHECKING:
     from optiprov.store.backend import Backend, Kind
 
-VERSION = 1
+VERSION = 3
+SINCE_VERSION = {"ingest_ahead": 2}
+"""The first version that has a table, where it is not the first of all."""
 
 TABLES: dict[str, dict[str, Kind]] = {
     # who sent what
@@ -34,6 +36,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "commit_id": "integer",
         "committed_at": "timestamp",
     },
+    "ingest_ahead": {"client_id": "text", "last_sequence": "integer", "noted_at": "timestamp"},
     "rejected": {
         "client_id": "text",
         "sequence": "integer",
@@ -254,29 +257,53 @@ VIEWS: dict[str, str] = {
                CASE COALESCE(max(CASE WHEN record_count IS NOT NULL THEN severity END), max(severity))
                     WHEN 2 THEN 'failed' WHEN 1 THEN 'stopped' ELSE 'finished' END AS status,
                COALESCE(max(CASE WHEN record_count IS NOT NULL THEN ended_at END), max(ended_at)) AS ended_at,
-               CASE WHEN count(record_count) = 0 THEN max(reason) END AS reason
+               CASE WHEN count(record_count) = 0 THEN max(reason) END AS reason,
+               max(record_count) AS record_count
         FROM (SELECT run_id, client_id, record_count, ended_at, reason,
                      CASE status WHEN 'failed' THEN 2 WHEN 'stopped' THEN 1 ELSE 0 END AS severity
               FROM prov.run_end) e
         GROUP BY run_id, client_id""",
+    # The clients of a run are those that began, joined or ended it, and those with a task in it; the latter
+    # are looked for only where they lack something. What is lost has a number, but no run: all runs of its
+    # client tell it.
+    "run_missing": """
+        SELECT p.run_id, CAST(sum(m.lost) AS BIGINT) AS lost, CAST(sum(m.rejected) AS BIGINT) AS rejected
+        FROM (SELECT client_id, sum(lost) AS lost, sum(rejected) AS rejected
+              FROM (SELECT client_id, record_count AS lost, 0 AS rejected FROM prov.lost
+                    UNION ALL SELECT client_id, 0, 1 FROM prov.rejected) e
+              GROUP BY client_id) m
+        JOIN (SELECT run_id, client_id FROM prov.run_begin
+              UNION SELECT run_id, client_id FROM prov.run_end
+              UNION SELECT run_id, client_id FROM prov.task_begin
+                    WHERE client_id IN (SELECT client_id FROM prov.lost
+                                        UNION ALL SELECT client_id FROM prov.rejected)) p
+             ON p.client_id = m.client_id
+        GROUP BY p.run_id""",
     "run": """
         SELECT b.run_id, b.dataflow, b.trial_id, b.study, b.campaign, b.agent, b.host, b.pid,
                CASE WHEN e.severity = 2 THEN 'failed' WHEN e.severity = 1 THEN 'stopped'
                     WHEN b.open_parts = 0 THEN 'finished' ELSE 'running' END AS status,
                b.started_at,
                CASE WHEN b.open_parts = 0 OR e.severity > 0 THEN e.ended_at END AS ended_at,
-               e.reason
+               e.reason,
+               CASE WHEN b.unsaid_parts = 0 AND COALESCE(m.lost, 0) = 0 AND COALESCE(m.rejected, 0) = 0
+                    THEN TRUE ELSE FALSE END AS is_complete,
+               e.record_count, COALESCE(m.lost, 0) AS lost, COALESCE(m.rejected, 0) AS rejected
         FROM (SELECT r.run_id, min(r.dataflow) AS dataflow, min(r.trial_id) AS trial_id,
                      min(r.study) AS study, min(r.campaign) AS campaign, min(r.agent) AS agent,
                      min(r.host) AS host, min(r.pid) AS pid, min(r.started_at) AS started_at,
-                     sum(CASE WHEN p.client_id IS NULL THEN 1 ELSE 0 END) AS open_parts
+                     sum(CASE WHEN p.client_id IS NULL THEN 1 ELSE 0 END) AS open_parts,
+                     sum(CASE WHEN p.record_count IS NULL THEN 1 ELSE 0 END) AS unsaid_parts
               FROM prov.run_begin r
-              LEFT JOIN (SELECT DISTINCT run_id, client_id FROM prov.run_end) p
+              LEFT JOIN (SELECT run_id, client_id, max(record_count) AS record_count FROM prov.run_end
+                         GROUP BY run_id, client_id) p
                    ON p.run_id = r.run_id AND p.client_id = r.client_id
               GROUP BY r.run_id) b
         LEFT JOIN (SELECT run_id, max(ended_at) AS ended_at, max(reason) AS reason,
+                          CAST(sum(record_count) AS BIGINT) AS record_count,
                           max(CASE status WHEN 'failed' THEN 2 WHEN 'stopped' THEN 1 ELSE 0 END) AS severity
-                   FROM prov.run_part GROUP BY run_id) e ON e.run_id = b.run_id""",
+                   FROM prov.run_part GROUP BY run_id) e ON e.run_id = b.run_id
+        LEFT JOIN prov.run_missing m ON m.run_id = b.run_id""",
     "task": f"""
         {ENDED_TASKS}
         UNION ALL
@@ -318,16 +345,36 @@ def _create_all(backend: Backend) -> None:
     backend.execute("CREATE SCHEMA IF NOT EXISTS prov")
     backend.execute("CREATE SCHEMA dataset")
     backend.execute(f"CREATE TABLE prov.schema_version (version {backend.sql_type('integer')})")
-    for table, columns in TABLES.items():
-        defined = ", ".join(f"{name} {backend.sql_type(kind)}" for name, kind in columns.items())
-        backend.execute(f"CREATE TABLE prov.{table} ({defined})")
-    for view, query in VIEWS.items():
-        backend.execute(f"CREATE VIEW prov.{view} AS {query}")
+    for table in TABLES:
+        _create_table(backend, table)
+    _create_views(backend)
     backend.execute(f"CREATE VIEW prov.listing AS {backend.listing}")
 
 
-_MIGRATIONS = [_create_all]
-"""Step n takes a store from version n to version n + 1."""
+def _create_table(backend: Backend, table: str) -> None:
+    defined = ", ".join(f"{name} {backend.sql_type(kind)}" for name, kind in TABLES[table].items())
+    backend.execute(f"CREATE TABLE IF NOT EXISTS prov.{table} ({defined})")
+
+
+def _create_views(backend: Backend) -> None:
+    for view, query in VIEWS.items():
+        backend.execute(f"CREATE VIEW prov.{view} AS {query}")
+
+
+def _note_who_is_ahead(backend: Backend) -> None:
+    """What clients have sent ahead of missing records is noted."""
+    _create_table(backend, "ingest_ahead")
+
+
+def _tell_what_runs_lack(backend: Backend) -> None:
+    """Runs say whether they are complete: all views are made anew, those that others ask last to go."""
+    for view in reversed(VIEWS):
+        backend.execute(f"DROP VIEW IF EXISTS prov.{view}")
+    _create_views(backend)
+
+
+_MIGRATIONS = [_create_all, _note_who_is_ahead, _tell_what_runs_lack]
+"""Step n takes a store from version n to n + 1; the first makes all of it, which the others find there."""
 
 
 def migrate(backend: Backend) -> None:

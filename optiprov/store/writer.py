@@ -10,6 +10,7 @@ from optiprov.errors import StoreError
 from optiprov.records import now_us
 from optiprov.store.catalog import Catalog
 from optiprov.store.datasets import DatasetWriter
+from optiprov.store.gaps import Gaps
 from optiprov.store.known import KnownTasks
 from optiprov.store.reading import Reading
 from optiprov.store.rows import Rows, timestamp
@@ -19,7 +20,7 @@ from optiprov.store.values import clean_text
 from optiprov.wire import Batch, Header
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from optiprov.store.backend import Backend
 
@@ -68,11 +69,17 @@ class Writer:
         self.marks: dict[str, int] = {client: mark for client, mark, _ in marks}
         self._commit_id: int = max((commit for _, _, commit in marks), default=0)
         self._clients: set[str] = {client for (client,) in backend.rows("SELECT client_id FROM prov.client")}
+        self._gaps = Gaps(backend, self.marks)
 
     @property
     def commit_id(self) -> int:
         """The number of the last commit."""
         return self._commit_id
+
+    @property
+    def clients_ahead(self) -> list[str]:
+        """The clients of which records are missing that were neither stored nor counted as lost."""
+        return self._gaps.waiting
 
     def commit(self, batches: Sequence[Batch]) -> Outcome:
         """Store batches and the new marks of their clients in one transaction.
@@ -117,6 +124,26 @@ class Writer:
         rows = Rows(self._commit_id + 1)
         for payload, reason in messages:
             rows.reject(_NOBODY, 0, reason, payload)
+        return self._write_alone(rows)
+
+    def count_missing(self, clients: Collection[str], reason: str) -> Outcome:
+        """Count as lost what is missing of clients that were seen to have emitted more than is stored.
+
+        Their marks stay: what arrives after all is stored, and the count is taken back by one below zero.
+
+        Raises:
+            StoreError: the engine is in trouble.
+        """
+        rows = Rows(self._commit_id + 1)
+        missing = list(self._gaps.count(clients, reason))
+        if not missing:
+            return Outcome(self._commit_id)
+        rows.tables["lost"] += missing
+        outcome = self._write_alone(rows)
+        self._gaps.note_counted(missing)
+        return outcome
+
+    def _write_alone(self, rows: Rows) -> Outcome:
         try:
             return self._write(rows, {}, {}, 0)
         except self._backend.faults as error:
@@ -178,6 +205,11 @@ class Writer:
             reading.add(_fresh(batch, mark))
             marks[client] = max(mark, last)
         reading.finish()
+        rows.tables["ingest_ahead"] += [
+            (client, last, timestamp(now_us()))
+            for client, last in ahead.items()
+            if last > marks[client] and self._gaps.is_news(client, last)
+        ]
         acks = {client: Ack(mark, resend=ahead.get(client, 0) > mark) for client, mark in marks.items()}
         return self._write(rows, acks, headers, reading.stored)
 
@@ -185,7 +217,10 @@ class Writer:
         commit_id = rows.commit_id
         committed_at = timestamp(now_us())
         moved = {client: ack.mark for client, ack in acks.items() if ack.mark > self.marks.get(client, 0)}
-        if headers and not moved:  # sent again, too early, or just to say that the client lives
+        ahead = rows.tables["ingest_ahead"]
+        if (
+            headers and not moved and not ahead
+        ):  # sent again, too early again, or just to say that the client lives
             return Outcome(self._commit_id, acks)
         new_clients = [header for client, header in headers.items() if client not in self._clients]
         with self._backend.transaction():
@@ -198,6 +233,7 @@ class Writer:
             rows.tables["ingest_mark"] += [
                 (client, mark, commit_id, committed_at) for client, mark in moved.items()
             ]
+            rows.tables["lost"] += self._gaps.take_back(moved)
             self._backend.insert_all([*data, *rows.appended()])
             for closing in rows.closings:
                 self._backend.execute(
@@ -205,6 +241,8 @@ class Writer:
                 )
         self._commit_id = commit_id
         self.marks.update(moved)
+        self._gaps.note((client, last) for client, last, _ in ahead)
+        self._gaps.note_moved(moved)
         self._clients.update(header.client for header in new_clients)
         lost = sum(row[2] for row in rows.tables["lost"])
         return Outcome(commit_id, acks, stored, rows.rejected, lost)

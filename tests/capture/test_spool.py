@@ -3,7 +3,6 @@
 import fcntl
 import os
 import random
-import shutil
 import signal
 import stat
 import subprocess
@@ -21,6 +20,7 @@ from optiprov.capture.spool_reader import SpoolReader
 from optiprov.capture.spool_state import SpoolState
 from optiprov.records import Lost
 from optiprov.wire import BrokerAddress, decode_record
+from tests.faults.filesystem import require_mounts
 
 IDENTITY = {"client": "c"}
 
@@ -345,16 +345,14 @@ def tiny_disk(tmp_path):
     disk.mkdir()
     ballast = f"dd if=/dev/zero of={disk}/ballast bs=1k count=200 status=none"
     script = f"mount -t tmpfs -o size=1m none {disk} && {ballast}"
-    prefix = ["unshare", "-m", "sh", "-c", script + ' && exec "$@"', "sh"]
-    if shutil.which("unshare") is None or subprocess.run([*prefix, "true"], capture_output=True).returncode:
-        pytest.skip("needs the right to mount a tmpfs in a mount namespace")
-    return prefix, disk
+    return [*require_mounts(), "sh", "-c", script + ' && exec "$@"', "sh"], disk
 
 
 READ = """
 import sys
 from pathlib import Path
 from optiprov.wire import BrokerAddress, decode_record
+from tests.faults.filesystem import require_mounts
 sys.path.insert(0, sys.argv[2])
 from tests.capture.test_spool import read_all
 found = read_all(Path(sys.argv[1]) / "c")

@@ -11,7 +11,7 @@ import pytest
 from optiprov.export import sql, write_sql_dump
 from optiprov.export.literals import literal_rows
 from optiprov.records import Specification
-from optiprov.store.schema import TABLES, VIEWS
+from optiprov.store.schema import SINCE_VERSION, TABLES, VIEWS
 from optiprov.store.url import MonetDBAddress
 from tests.monetdb.databases import empty
 from tests.store.conftest import begin, end, item, reference, run
@@ -92,6 +92,16 @@ def test_dump_loads_into_an_empty_database(load, store, tmp_path, request, monke
     assert sorted(ask('SELECT accuracy FROM f."out"')) == [(-2,), (0.30000000000000004,), (1e300,)]
     assert ask("SELECT count(*), sum(number) FROM main.many") == [(7, 21)]
     assert ask("SELECT count(*) FROM prov.listing WHERE \"view\" = 'many'")[0][0] > 0
+
+
+def test_dump_of_a_store_of_the_first_version_has_what_that_has(store, tmp_path):
+    """It can be read without a service that would bring it to the present version."""
+    fill(store)
+    for table in SINCE_VERSION:
+        store.backend.execute(f"DROP TABLE prov.{table}")
+    store.backend.execute("UPDATE prov.schema_version SET version = 1")
+    write_sql_dump(store.ask, tmp_path / "first.sql")
+    assert "ingest_ahead" not in (tmp_path / "first.sql").read_text()
 
 
 def test_literals_hold_what_both_engines_can():

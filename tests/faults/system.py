@@ -39,6 +39,7 @@ class System:
         environment: of the emitters, without anything that optiprov reads.
         filler_bytes: how much each record is to hold.
         store: where the store is; by default in the directory.
+        spool: where the emitters spool; by default in the directory.
         inside: what starts the service.
         monetdb: the server that is the store in place of a file; it is left to who made it.
         segment_bytes: how large the segments of the emitters' spools are.
@@ -54,6 +55,7 @@ class System:
         *,
         filler_bytes=25,
         store=None,
+        spool=None,
         inside=(),
         monetdb=None,
         segment_bytes=1 << 20,
@@ -65,8 +67,10 @@ class System:
         self._segment_bytes = segment_bytes
         self._sabotage = sabotage
         self._program = (SERVICE, str(seed), sabotage)
-        self.spool, self.oracle = directory / "spool", directory / "oracle"
-        self.oracle.mkdir()
+        self.spool, self.oracle = spool or directory / "spool", directory / "oracle"
+        self._temporary = directory / "temporary"
+        for made in (self.oracle, self._temporary):
+            made.mkdir()
         self._filler_bytes = filler_bytes
         self.mosquitto = Mosquitto(directory) if kind == "mosquitto" else None
         options = ["--parallelism", "2"]
@@ -86,18 +90,19 @@ class System:
         self._environment = {
             **environment,
             "OPTIPROV_SPOOL": str(self.spool),
+            "TMPDIR": str(self._temporary),  # where a process spools that finds no room in the spool
             "OPTIPROV_BROKER": self.address.url,
             "OPTIPROV_FLUSH_TIMEOUT_S": "0.2",
             "PYTHONPATH": str(ROOT),
         }
         self.emitters = []
-        self._has_tasks = False
+        self._has_kinds = False
 
     def start_emitter(self, count, pause_s, *more, **environment):
         """Start a program that emits this many records."""
         command = [sys.executable, "-c", EMIT, self.oracle, count, pause_s, self._filler_bytes]
         command += [self._segment_bytes, self._sabotage, *more]
-        self._has_tasks |= "tasks" in more
+        self._has_kinds |= "kinds" in more
         with (self.directory / "emitters.log").open("ab") as log:
             process = subprocess.Popen(
                 list(map(str, command)),
@@ -154,10 +159,11 @@ class System:
         for emitter in self.emitters:
             emitter.communicate(timeout=DELIVERY_S)
         deadline = time.monotonic() + DELIVERY_S
-        while left := send_leftovers(self.spool, self.address, timeout_s=10):
-            assert time.monotonic() < deadline, f"not delivered: {left}; see {self.service.log}"
-        # One killed while it made its spool, or while it removed it, leaves a directory without this:
-        assert list(self.spool.glob("*/client.json")) == []
+        for spool in (self.spool, *self._temporary.glob("optiprov-spool-*")):
+            while left := send_leftovers(spool, self.address, timeout_s=10):
+                assert time.monotonic() < deadline, f"not delivered: {left}; see {self.service.log}"
+            # One killed while it made its spool, or while it removed it, leaves a directory without this:
+            assert list(spool.glob("*/client.json")) == []
 
     def provenance(self):
         """Return what the service has stored."""
@@ -166,7 +172,7 @@ class System:
     def check_exactly_once(self):
         """See to it that each promised record is stored, once, and in order; return how many."""
         order = "" if self.monetdb else "ORDER BY rowid"
-        return check_exactly_once(self.provenance(), self.oracle, order, has_tasks=self._has_tasks)
+        return check_exactly_once(self.provenance(), self.oracle, order, has_kinds=self._has_kinds)
 
     def close(self):
         """End everything."""

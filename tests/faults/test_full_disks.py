@@ -1,5 +1,7 @@
 """Disks that are full: that of the spool, and that of the store."""
 
+import random
+import shutil
 import time
 
 import pytest
@@ -7,10 +9,13 @@ import pytest
 from optiprov.capture import send_leftovers
 from optiprov.capture.spool import NO_ROOM
 from tests.faults.filesystem import TinyFilesystem
-from tests.faults.oracle import check_exactly_once, promised, stored
-from tests.faults.system import DELIVERY_S, System
+from tests.faults.killing import EMITTERS, choose_victims, keep_emitting, kill
+from tests.faults.oracle import check_exactly_once, check_kept_or_counted, check_values, promised, stored
+from tests.faults.system import DELIVERY_S, System, fault_seed
+from tests.waiting import wait_until
 
 MEGABYTE = 1 << 20
+SEGMENT_BYTES = 16 << 10
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def start_system(tmp_path, clean_environment):
         system.close()
 
 
-def check_kept_or_counted(system):
+def check_annotations(system):
     """See to it that each record is stored once and in order, or counted; return how many are counted."""
     (client,) = promised(system.oracle)
     emitted = promised(system.oracle)[client]
@@ -52,6 +57,11 @@ def check_kept_or_counted(system):
     assert set(lost["reason"]) == {NO_ROOM}
     assert len(numbers) + lost["record_count"].sum() == emitted
     return int(lost["record_count"].sum()), numbers
+
+
+def is_full(path):
+    """Whether a disk has no room for one more segment."""
+    return shutil.disk_usage(path).free < SEGMENT_BYTES
 
 
 def test_full_spool_counts_what_it_could_not_keep(tiny_filesystem, start_system):
@@ -66,7 +76,7 @@ def test_full_spool_counts_what_it_could_not_keep(tiny_filesystem, start_system)
     assert int(refused) > 1000
     system.heal()
     emitter.communicate("go on\n", timeout=DELIVERY_S)
-    lost, numbers = check_kept_or_counted(system)
+    lost, numbers = check_annotations(system)
     assert lost >= int(refused)
     assert len(numbers) > 1000
 
@@ -84,9 +94,41 @@ def test_killed_with_a_full_spool_is_counted_by_who_sends_it(tiny_filesystem, st
     spool.make_room()
     system.heal()
     assert send_leftovers(spool.path, system.address) == []
-    lost, numbers = check_kept_or_counted(system)
+    lost, numbers = check_annotations(system)
     assert lost == int(refused)
     assert numbers == list(range(len(numbers)))
+
+
+def test_kills_beside_a_full_spool_leave_each_record_stored_or_counted(tiny_filesystem, start_system):
+    """Four emitters fill their disk while nothing gets through, again and again; all that runs is killed.
+
+    Each kill strikes while there is no room, and the network is cut while what is spooled is sent. What
+    starts then may find no room even for a spool, and has it elsewhere.
+    """
+    seed = fault_seed()
+    choices = random.Random(seed)
+    spool = tiny_filesystem(1 * MEGABYTE).path
+    system = start_system(filler_bytes=500, segment_bytes=SEGMENT_BYTES, spool=spool, seed=seed)
+
+    def emit():
+        keep_emitting(system, 300, 0.02)
+
+    victims = choose_victims(system, choices, 3)
+    for victim in victims:
+        system.proxy.shut()
+        emit()
+        wait_until(lambda: emit() or is_full(spool))
+        kill(system, choices, victim, emit)
+        system.heal()
+        wait_until(lambda: emit() or system.provenance().health()["records"])  # since the service started
+        system.proxy.cut()
+    system.deliver()
+    kept = check_kept_or_counted(system.provenance(), system.oracle, NO_ROOM)
+    check_values(system.provenance())
+    told = f"seed {seed}, {victims}: {kept}"
+    assert len(kept) >= EMITTERS, told
+    assert sum(there for there, _ in kept.values()) > 500, told
+    assert sum(counted > 0 for _, counted in kept.values()) >= 2, told
 
 
 @pytest.mark.parametrize(

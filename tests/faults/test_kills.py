@@ -3,21 +3,19 @@
 The seed is printed; OPTIPROV_FAULT_SEED=<seed> repeats what was chosen (not the instants at which it struck).
 """
 
-import random
 import sys
 import time
 from collections import Counter
 
 import pytest
 
+from tests.faults.killing import run_faults
 from tests.faults.sabotage import SABOTAGES
 from tests.faults.system import System, fault_seed
 from tests.monetdb.databases import NamedServer, named_url, start_server
 
-EMITTERS = 4
 SABOTAGED_ROUNDS = 4
-SEGMENT_BYTES = 1024
-COMMIT_S = 30.0  # until the next commit; emitters that start then may have to connect first
+SEGMENT_BYTES = 4096
 SYSTEMS = pytest.mark.parametrize(
     "system",
     [("embedded", "duckdb"), ("mosquitto", "duckdb"), ("embedded", "monetdb"), ("mosquitto", "monetdb")],
@@ -55,79 +53,6 @@ def system(request, tmp_path, clean_environment, seed):
     system = System(tmp_path, broker, clean_environment, monetdb=server, **options)
     yield system
     system.close()
-
-
-def disturb(system, choices):
-    """Do something to the network or to the connections, and return what."""
-    proxy = choices.choice([one for one in (system.proxy, system.service_proxy) if one])
-    what = choices.choice(["cut", "delay", "shut", "heal"])
-    if what == "delay":
-        proxy.delay(choices.uniform(0.001, 0.05))
-    elif what == "heal":
-        system.heal()
-    else:
-        getattr(proxy, what)()
-    return what
-
-
-def keep_emitting(system, count, pause_s):
-    """Start emitters in place of those that have ended or were killed."""
-    running = [one for one in system.emitters if one.poll() is None]
-    for _ in range(EMITTERS - len(running)):
-        system.start_emitter(count, pause_s, "tasks")
-
-
-def kill_application(system, choices):
-    """Kill -9 one or two emitters."""
-    running = [one for one in system.emitters if one.poll() is None]
-    for one in choices.sample(running, min(len(running), choices.randint(1, 2))):
-        one.kill()
-        one.wait(10)
-
-
-def choose_victims(system, choices, kills):
-    """Return what is to be killed; each kind in its turn, the service twice as often, in any order."""
-    kinds = ["service before", "application", "broker", "service after"]
-    if system.monetdb and system.monetdb.is_ours:
-        kinds.append("database")
-    victims = (kinds * kills)[:kills]
-    choices.shuffle(victims)
-    return victims
-
-
-def run_faults(system, seed, *, records, kills, pause_s, interval_s):
-    """Emit while processes are killed, and until there are so many records; return what was killed.
-
-    Emission goes on all the while: a kill tells nothing where there is nothing to lose.
-    """
-    count = records // (EMITTERS * 4)
-    choices = random.Random(seed)
-    victims = choose_victims(system, choices, kills)
-    for victim in victims:
-        keep_emitting(system, count, pause_s)
-        time.sleep(choices.uniform(0, interval_s))
-        disturb(system, choices)
-        what, _, moment = victim.partition(" ")
-        if what == "application":
-            kill_application(system, choices)
-        elif what == "broker":
-            system.kill_broker(choices.uniform(0, 0.5))
-        elif what == "database":
-            system.kill_database(choices.uniform(0, 0.5))
-        else:
-            system.heal()  # it has to reach its broker to start
-            system.proxy.delay(choices.uniform(0.05, 0.08))  # so that clients are in the midst of sending
-            system.doom_service(moment)
-            deadline = time.monotonic() + COMMIT_S
-            while system.service.process.poll() is None and time.monotonic() < deadline:
-                keep_emitting(system, count, pause_s)
-                time.sleep(0.05)
-            system.kill_service(choices.uniform(0, 0.5))
-    system.heal()
-    while system.promised() < records:
-        keep_emitting(system, count, pause_s)
-        time.sleep(0.1)
-    return victims
 
 
 def run_short_form(system, seed):

@@ -1,6 +1,6 @@
 """A store of another version: an older one becomes one of this or stays what it was, a newer one is refused.
 
-There has been one version so far. The step to the next is the tests' own.
+The step to the next version is the tests' own.
 """
 
 import signal
@@ -11,7 +11,7 @@ import pytest
 from optiprov.errors import StoreError
 from optiprov.store import schema
 from optiprov.store.duckdb import DuckDBBackend
-from optiprov.store.schema import VERSION, migrate
+from optiprov.store.schema import SINCE_VERSION, VERSION, migrate
 from tests.store.conftest import Store, begin, end, item, run
 
 ROOT = Path(__file__).parents[2]
@@ -126,3 +126,23 @@ def test_store_of_a_newer_version_is_refused(store):
     with pytest.raises(StoreError, match=rf"version {VERSION + 1}.*up to {VERSION}.*a later one"):
         Store(store.backend)
     assert store.rows("SELECT version FROM prov.schema_version") == [(VERSION + 1,)]
+
+
+def test_store_of_the_first_version_is_brought_to_this_one(store):
+    """It gets what it lacks, and keeps what it has."""
+    store.commit(run())
+    _make_first_version(store.backend)
+    Store(store.backend).commit(run("other"), first=2)
+    assert store.rows("SELECT version FROM prov.schema_version") == [(VERSION,)]
+    assert store.backend.has_table("prov", "ingest_ahead")
+    assert store.ask.runs()[["run_id", "is_complete"]].to_numpy().tolist() == [["r", False], ["other", False]]
+
+
+def _make_first_version(backend):
+    """Take from a store what later versions have added."""
+    for table in SINCE_VERSION:
+        backend.execute(f"DROP TABLE prov.{table}")
+    backend.execute("DROP VIEW prov.run")
+    backend.execute("DROP VIEW prov.run_missing")
+    backend.execute("CREATE VIEW prov.run AS SELECT run_id, 'known' AS status FROM prov.run_begin")
+    backend.execute("UPDATE prov.schema_version SET version = 1")

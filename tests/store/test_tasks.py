@@ -168,11 +168,11 @@ def test_client_that_falls_silent_has_its_open_runs_stopped(store, clock):
     store.commit(run("r1"), begin("1", run_id="r1"), client="silent")
     store.commit(run("r2"), client="alive")
     store.commit(run("r3"), part_end("r3"), client="ended")
-    heartbeats = Heartbeats(store.backend, silence_s=60, clock=clock)
+    heartbeats = Heartbeats(store.backend, store.writer, silence_s=60, clock=clock)
     for _ in range(3):
         clock.now += 20
         heartbeats.heard(["alive", "ended"])
-        closed = heartbeats.close_silent()
+        closed, _ = heartbeats.close_silent()
     assert closed == ["silent"]
     reason = "nothing was heard of its process for 60 s"
     expected = [("r1", "stopped", reason), ("r2", "running", None), ("r3", "finished", None)]
@@ -180,34 +180,34 @@ def test_client_that_falls_silent_has_its_open_runs_stopped(store, clock):
     assert store.rows(TASKS) == [("1", "stopped", reason)]
     clock.now += 59
     heartbeats.heard(["alive"])
-    assert heartbeats.close_silent() == []
+    assert heartbeats.close_silent().closed == []
     assert len(store.rows("SELECT * FROM prov.run_end")) == 2
 
 
 def test_silent_client_that_comes_back_and_ends_properly_has_its_own_end(store, clock):
     """And what it then begins and leaves open is closed again."""
     store.commit(run("r1"), client="a")
-    heartbeats = Heartbeats(store.backend, silence_s=60, clock=clock)
+    heartbeats = Heartbeats(store.backend, store.writer, silence_s=60, clock=clock)
     clock.now += 61
-    assert heartbeats.close_silent() == ["a"]
+    assert heartbeats.close_silent().closed == ["a"]
     store.commit(part_end("r1"), run("r2"), client="a")
     heartbeats.heard(["a"])
     assert store.rows(RUNS) == [("r1", "finished", None), ("r2", "running", None)]
     clock.now += 61
-    assert heartbeats.close_silent() == ["a"]
+    assert heartbeats.close_silent().closed == ["a"]
     assert [status for _, status, _ in store.rows(RUNS)] == ["finished", "stopped"]
 
 
 def test_time_without_a_broker_is_no_silence_of_the_clients(store, clock):
     """After it, each has the whole time again."""
     store.commit(run("r1"), client="a")
-    heartbeats = Heartbeats(store.backend, silence_s=60, clock=clock)
+    heartbeats = Heartbeats(store.backend, store.writer, silence_s=60, clock=clock)
     clock.now += 59
     heartbeats.forgive()
     clock.now += 59
-    assert heartbeats.close_silent() == []
+    assert heartbeats.close_silent().closed == []
     clock.now += 10
-    assert heartbeats.close_silent() == ["a"]
+    assert heartbeats.close_silent().closed == ["a"]
 
 
 def test_clocks_of_hosts_do_not_reorder_a_run(store):

@@ -113,12 +113,13 @@ def test_rejected_record_among_good_ones_stops_nothing(store):
 
 def test_record_that_the_engine_refuses_is_rejected_alone(store, monkeypatch):
     """A commit that fails is taken apart down to the record that no transaction takes."""
-    insert = store.backend.insert_all
+    insert_all = store.backend.insert_all
 
     def refuse(tables):
-        if any("key" in rows.column_names and "13" in rows["key"].to_pylist() for _, rows in tables):
+        listed = list(tables)
+        if any("key" in rows.column_names and "13" in rows["key"].to_pylist() for _, rows in listed):
             raise duckdb.ConversionException("not 13")
-        insert(tables)
+        insert_all(listed)
 
     monkeypatch.setattr(store.backend, "insert_all", refuse)
     batches = [store.batch(notes(1, 10)), store.batch(notes(11, 20))]
@@ -131,13 +132,13 @@ def test_record_that_the_engine_refuses_is_rejected_alone(store, monkeypatch):
 
 def test_trouble_of_the_engine_stores_nothing_and_is_told(store, monkeypatch):
     """A full disk is no fault of the records: nothing is acknowledged, and later all is stored."""
-    insert = store.backend.insert_all
+    insert_all = store.backend.insert_all
     fault = store.backend.faults[0]("full")
     monkeypatch.setattr(store.backend, "insert_all", lambda *_: (_ for _ in ()).throw(fault))
     with pytest.raises(StoreError, match="full"):
         store.commit(begin("t", item(x=1)), *notes(1, 3))
     assert store.writer.marks == {}
-    monkeypatch.setattr(store.backend, "insert_all", insert)
+    monkeypatch.setattr(store.backend, "insert_all", insert_all)
     outcome = store.commit(begin("t", item(x=1)), *notes(1, 3), first=1)
     assert outcome.acks["c"] == Ack(4, resend=False)
     assert store.rows("SELECT count(*) FROM dataset.d1") == [(1,)]
@@ -146,7 +147,7 @@ def test_trouble_of_the_engine_stores_nothing_and_is_told(store, monkeypatch):
 def test_catalog_that_cannot_be_read_after_a_rollback_rejects_nothing(store, monkeypatch):
     """The engine's trouble arrives as a refused query: the records wait, and are stored later."""
     store.commit(begin("s", item(x=1)))
-    insert, fetch = store.backend.insert_all, store.backend.fetch
+    insert_all, fetch = store.backend.insert_all, store.backend.fetch
     fault = store.backend.faults[0]("full")
 
     def fail(*_, **__):
@@ -155,7 +156,7 @@ def test_catalog_that_cannot_be_read_after_a_rollback_rejects_nothing(store, mon
     monkeypatch.setattr(store.backend, "insert_all", lambda *_: (_ for _ in ()).throw(fault))
     with pytest.raises(StoreError, match="full"):
         store.commit(*notes(2, 4), first=2)
-    monkeypatch.setattr(store.backend, "insert_all", insert)
+    monkeypatch.setattr(store.backend, "insert_all", insert_all)
     monkeypatch.setattr(store.backend, "fetch", fail)
     with pytest.raises(StoreError, match="disk"):
         store.commit(*notes(2, 4), first=2)

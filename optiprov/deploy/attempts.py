@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.modules import CommandModule, DirectModule, ModuleContext
 from optiprov.deploy.modules.commands import needless, with_input
 from optiprov.deploy.processes import Invocation
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 HOST_VARIABLE = "OPTIPROV_HOST"
 
 
-@dataclass(frozen=True)
+@frozen
 class Tried:
     """What a try gave.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from optiprov.deploy.attempts import Attempt, Tried
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.loops import items_of
 from optiprov.deploy.template_values import plain
 from optiprov.deploy.templating import TemplateError, evaluate, render
@@ -35,7 +36,7 @@ class Control(Protocol):
         """Take care of what was started in the background."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Executed:
     """What became of a task on a host.
 

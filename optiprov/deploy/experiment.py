@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import uuid
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from optiprov.deploy.experiment_state import (
     new_directory,
     require_same_hosts,
 )
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.invocations import end_interrupted, mark_of_last, noted
 from optiprov.deploy.journal import JOURNAL_NAME, marker_of, read_journal
 from optiprov.deploy.loading import load_scenario
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@frozen
 class Hooks:
     """What an experiment tells to and has done by those above it.
 

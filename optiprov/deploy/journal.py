@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.watchdog import start_time
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Journal:
         )
 
 
-@dataclass(frozen=True)
+@frozen
 class Journalled:
     """What a journal says about its deployment.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.placement import place
 from optiprov.deploy.problems import suggestion
 from optiprov.deploy.selection import Selectable, select, spellings
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 LISTED = 8
 
 
-@dataclass(frozen=True)
+@frozen
 class _GuessedHost:
     id: str
     roles: tuple[str, ...] = ()
@@ -40,7 +41,7 @@ class KnownHost(Selectable, Protocol):
         """The metadata of its service."""
 
 
-@dataclass(frozen=True)
+@frozen
 class KnownHosts:
     """The hosts that patterns may select.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from optiprov.deploy.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from optiprov.deploy.models import Layer, LayersServices, Limits, Service
 
 
-@dataclass(frozen=True)
+@frozen
 class Placement:
     """One host that a scenario asks for.
 

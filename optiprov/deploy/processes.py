@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.watchdog import end_processes, find_processes, not_recycled, start_time
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class StoppedError(Exception):
     """A process was not started, because the deployment is being stopped. Never leaves the package."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Invocation:
     """A process to be started.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.template_values import plain
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ TAIL_BYTES = 16_384
 HIDDEN = "hidden (no_log)"
 
 
-@dataclass(frozen=True)
+@frozen
 class TaskResult:
     """What became of one task on one host, or for one item of its loop.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.models import ProvenanceService
 from optiprov.deploy.models.environment import walltime_s
 from optiprov.errors import ScenarioError
@@ -33,7 +34,7 @@ DISPENSABLE = ("monitoring", "kwollect", "monitoring_iotlab")
 """Keys of layers_services.yaml that a scenario can be deployed without."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Scenario:
     """A scenario whose files are right. Made by `load_scenario`; never changes.
 

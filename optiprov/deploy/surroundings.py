@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from optiprov.deploy.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from optiprov.deploy.patterns import KnownHosts
 
 
-@dataclass(frozen=True)
+@frozen
 class Surroundings:
     """What a file of a scenario may name.
 

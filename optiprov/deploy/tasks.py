@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from optiprov.deploy.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +18,7 @@ Conditions: TypeAlias = "tuple[Any, ...]"
 """Expressions or booleans, all of which have to hold."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Loop:
     """What a task is repeated for.
 
@@ -37,7 +39,7 @@ class Loop:
     pause_s: float = 0
 
 
-@dataclass(frozen=True)
+@frozen
 class Retry:
     """How often a task is tried until its conditions hold.
 
@@ -52,7 +54,7 @@ class Retry:
     delay_s: Any = 5
 
 
-@dataclass(frozen=True)
+@frozen
 class Task:
     """One task of a play; what may hold templates has them not yet rendered.
 

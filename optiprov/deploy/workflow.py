@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.models import PlayModel
 from optiprov.deploy.task_reading import read_task
 from optiprov.deploy.validation import shown, validate
@@ -23,7 +24,7 @@ Stage = Literal["prepare", "launch", "finalize"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
-@dataclass(frozen=True)
+@frozen
 class Play:
     """Tasks for the hosts that a pattern selects.
 

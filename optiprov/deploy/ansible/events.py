@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.ansible.playbook import OWN_FETCH
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.results import TaskResult
 from optiprov.deploy.task_reading import PREFIXES
 from optiprov.deploy.tasks import Task
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from optiprov.deploy.workflow import Play, Stage
 
 
-@dataclass(frozen=True)
+@frozen
 class Job:
     """A background task that Ansible started.
 
@@ -35,7 +36,7 @@ class Job:
     limit_s: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Events:
     """What a run of Ansible did.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from optiprov.deploy.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from optiprov.deploy.providers.base import Host
 
 
-@dataclass(frozen=True)
+@frozen
 class Outcome:
     """What a module did.
 
@@ -32,7 +34,7 @@ class Outcome:
     output: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class ModuleContext:
     """What a module works with.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
+
+from optiprov.deploy.frozen import frozen
 
 if TYPE_CHECKING:
     import subprocess
@@ -20,7 +22,7 @@ PROVENANCE_ROLE = "provenance"
 """The role whose hosts get the capture client and its environment."""
 
 
-@dataclass(frozen=True)
+@frozen
 class HostRequest:
     """What a deployment asks a provider for.
 

@@ -8,11 +8,11 @@ import re
 import shutil
 import subprocess
 import threading
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optiprov.deploy.frozen import frozen
 from optiprov.deploy.providers.namespace import Namespace, sets_directory
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ NOT_PRIVATE = (
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class Mask:
     """A directory of this machine in whose place a host sees one of its own.
 

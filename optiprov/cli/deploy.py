@@ -87,12 +87,13 @@ def command(
     SCENARIO/YYYYmmdd-HHMMSS. Whatever fails, results are fetched and all processes end; what would have come
     after is not begun. Should the command be killed, its processes end within 10 seconds.
     """
-    from optiprov.deploy import Experiment, check_deployable
+    from optiprov.deploy import Experiment, check_deployable, probe_ahead
 
     directories = [scenario / name for name in scenarios] or [scenario]
-    check_deployable(directories, artifacts, provider=provider, without=without, app_confs=app_confs)
+    probe_ahead()
+    loaded = check_deployable(directories, artifacts, provider=provider, without=without, app_confs=app_confs)
     progress = Progress()
-    for directory in directories:
+    for directory, one in zip(directories, loaded, strict=True):
         for number in range(1, repeat + 2):
             experiment = Experiment.create(
                 directory,
@@ -103,6 +104,7 @@ def command(
                 output=output,
                 repeat=number,
                 hooks=make_hooks(progress),
+                loaded=one,
             )
             with experiment.whole("deploy"):
                 try:

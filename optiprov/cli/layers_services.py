@@ -44,8 +44,9 @@ def command(
     whose newest experiment it then is, or its directory. Where deploying was cut off, it goes on there, with
     the options with which it was begun; others are refused.
     """
-    from optiprov.deploy import Experiment
+    from optiprov.deploy import Experiment, probe_ahead
 
+    probe_ahead()
     progress = Progress()
     experiment = Experiment.unfinished(
         scenario,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optiprov.deploy.deployment import Deployment
     from optiprov.deploy.experiment import Experiment, Hooks
     from optiprov.deploy.loading import check_deployable, check_scenario, load_scenario
-    from optiprov.deploy.providers.isolation import isolation_note
+    from optiprov.deploy.providers.isolation import isolation_note, probe_ahead
     from optiprov.deploy.reaping import reap_abandoned
     from optiprov.deploy.scenario import Scenario
     from optiprov.deploy.supervisor import Supervisor
@@ -31,6 +31,7 @@ _HOMES = {
     "check_deployable": "optiprov.deploy.loading",
     "check_scenario": "optiprov.deploy.loading",
     "isolation_note": "optiprov.deploy.providers.isolation",
+    "probe_ahead": "optiprov.deploy.providers.isolation",
     "load_scenario": "optiprov.deploy.loading",
     "reap_abandoned": "optiprov.deploy.reaping",
 }
@@ -45,6 +46,7 @@ __all__ = [
     "check_scenario",
     "isolation_note",
     "load_scenario",
+    "probe_ahead",
     "reap_abandoned",
 ]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from optiprov.deploy.client_archive import ARCHIVE_NAME, write_client_archive
 from optiprov.deploy.infrastructure import Infrastructure
 from optiprov.deploy.journal import MARKER_VARIABLE, marker_of, read_journal
 from optiprov.deploy.left_running import forget_left
@@ -109,6 +108,8 @@ class Equipment:
         self.hosts = self._infrastructure.deploy(request)
         lacking = [host for host in self.hosts if PROVENANCE_ROLE in host.roles and not host.has_client]
         if lacking:
+            from optiprov.deploy.client_archive import ARCHIVE_NAME, write_client_archive
+
             archive = write_client_archive(self._directory / ARCHIVE_NAME)
             for host in lacking:
                 host.give_client(archive)

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optiprov.capture import spool_heads
 from optiprov.deploy.deployment import Deployment
 from optiprov.deploy.experiment_service import ExperimentService
 from optiprov.deploy.experiment_state import (
@@ -88,6 +87,7 @@ class Experiment:
         output: Path | None = None,
         repeat: int = 1,
         hooks: Hooks | None = None,
+        loaded: Scenario | None = None,
     ) -> Experiment:
         """Make the directory of a new experiment; nothing is deployed yet.
 
@@ -100,11 +100,12 @@ class Experiment:
             output: Where the directory is made; by default in the scenario's.
             repeat: Which repetition it is.
             hooks: What is told, and the writer of dumps.
+            loaded: The scenario, where `check_deployable` has loaded it with these arguments.
 
         Raises:
             ScenarioError: The scenario cannot be used, or asks for what cannot be had.
         """
-        scenario = load_scenario(scenario_dir, artifacts_dir, provider=provider).without(without)
+        scenario = loaded or load_scenario(scenario_dir, artifacts_dir, provider=provider).without(without)
         scenario.require_deployable()
         state = ExperimentState(
             id=f"{scenario.job_name}-{uuid.uuid4().hex[:12]}",
@@ -309,9 +310,8 @@ class Experiment:
                 deployment = self._deployment or self._deploy(service)
                 last_to_first.callback(deployment.destroy)
                 deployment.end()
-                if service is not None and any(map(spool_heads, deployment.spool_dirs())):
-                    service.ensure()
-                    service.settle(deployment.spool_dirs())
+                if service is not None:
+                    service.settle_unsent(deployment.spool_dirs())
             self._state.status = DESTROYED
 
     @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.journal import JOURNAL_NAME, Journal
-from optiprov.deploy.scenario_service import DATA_DIR, ScenarioService
 from optiprov.store.url import without_password
 
 if TYPE_CHECKING:
@@ -15,8 +14,10 @@ if TYPE_CHECKING:
     from optiprov.deploy.deployment import Deployment
     from optiprov.deploy.experiment_state import ExperimentState
     from optiprov.deploy.scenario import Scenario
+    from optiprov.deploy.scenario_service import ScenarioService
 
 DUMP_NAME = "provenance_database.sql"
+DATA_DIR = "provenance-data"
 _SERVICES_VARIABLE = "OPTIPROV_SERVICES_OF"
 
 
@@ -66,6 +67,8 @@ class ExperimentService:
             is_whole: Whether it ends with this process, should that be killed.
         """
         if self._made is None and self.is_asked_for:
+            from optiprov.deploy.scenario_service import ScenarioService  # here: few scenarios need it
+
             self._directory.joinpath(DATA_DIR).mkdir(exist_ok=True)
             name, _, value = self.mark.partition("=")
             self._made = ScenarioService(

@@ -68,21 +68,26 @@ def check_deployable(
     provider: str | None = None,
     without: Sequence[str] = (),
     app_confs: Sequence[str] = (),
-) -> None:
+) -> list[Scenario]:
     """Check scenarios, all before the first of them is deployed.
+
+    Returns:
+        The scenarios.
 
     Raises:
         ScenarioError: Some cannot be deployed; the message has all problems of all of them.
     """
-    problems = []
+    scenarios, problems = [], []
     for directory in scenario_dirs:
         try:
             scenario = load_scenario(directory, artifacts_dir, provider=provider, app_confs=app_confs)
-            scenario.without(without).require_deployable()
+            scenarios.append(scenario.without(without))
+            scenarios[-1].require_deployable()
         except ScenarioError as error:
             problems.append(str(error))
     if problems:
         raise ScenarioError("\n".join(problems))
+    return scenarios
 
 
 class Checked(NamedTuple):

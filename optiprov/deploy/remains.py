@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from optiprov.deploy.experiment_state import DESTROYED, ExperimentState, locked
 from optiprov.deploy.journal import JOURNAL_NAME, Journal, marker_of, read_journal
-from optiprov.deploy.models import ProvenanceService
 from optiprov.deploy.monitoring import HostMonitor
 from optiprov.deploy.providers.local import remove_directory
 from optiprov.deploy.reservations import Reservations
-from optiprov.deploy.scenario_service import ScenarioService
 from optiprov.deploy.watchdog import end_processes, not_recycled
 from optiprov.errors import ScenarioError
 
@@ -36,6 +34,9 @@ def destroy_remains(directory: Path) -> None:
 
 def remove_remains(directory: Path, deployment_id: str) -> None:
     """End the processes of a deployment and remove its hosts, of which there need not be a journal."""
+    from optiprov.deploy.models import ProvenanceService
+    from optiprov.deploy.scenario_service import ScenarioService
+
     journal = Journal(directory / JOURNAL_NAME)
     journalled = read_journal(journal.path)
     sessions = not_recycled(journalled.sessions_of_this_boot()) if journalled is not None else set()

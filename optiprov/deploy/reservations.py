@@ -32,10 +32,7 @@ class Reservations:
             journal = Path((self._directory / str(port)).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        if journal == self._journal:
-            return False
-        deployment = read_journal(journal)
-        return deployment is not None and not deployment.is_closed
+        return journal != self._journal and _counts(journal)
 
     def add(self, port: int) -> None:
         """Reserve a port; a directory of this name that is another user's is left alone."""
@@ -51,17 +48,25 @@ class Reservations:
     def clear(self) -> None:
         """Give the ports back, those that an earlier process reserved too, and leave no empty directory.
 
-        Such a process may have been killed before it could journal the host that a port was for.
+        Such a process may have been killed before it could journal the host that a port was for. What counts
+        no more of others' goes too.
         """
         if self._journal is None or not self._directory.is_dir():
             return
         for reserved in list(self._directory.iterdir()):
             with contextlib.suppress(OSError, ValueError):
-                if reserved.read_text(encoding="utf-8") == str(self._journal):
+                journal = Path(reserved.read_text(encoding="utf-8"))
+                if journal == self._journal or not _counts(journal):
                     reserved.unlink()
         with contextlib.suppress(OSError):  # others have ports still
             self._directory.rmdir()
             self._directory.parent.rmdir()
+
+
+def _counts(journal: Path) -> bool:
+    """Whether what a deployment has reserved is its own still."""
+    deployment = read_journal(journal)
+    return deployment is not None and not deployment.is_closed
 
 
 def _directory() -> Path:

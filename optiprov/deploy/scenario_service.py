@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from optiprov.capture import Client, Settings, send_leftovers, spool_heads
 from optiprov.deploy.dataflow_specification import send_specification
+from optiprov.deploy.experiment_service import DATA_DIR
 from optiprov.deploy.service_process import start_service
 from optiprov.deploy.watchdog import SIGTERM, end_processes, find_processes, start_time
 from optiprov.errors import BarrierTimeout, ServiceUnavailable, UrlError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from optiprov.deploy.journal import Journal
     from optiprov.deploy.models import ProvenanceService
 
-DATA_DIR = "provenance-data"
 STORE_NAME = "provenance.duckdb"
 SETTLE_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
@@ -146,6 +146,16 @@ class ScenarioService:
         client.emit(TrialClose(self._id, now_us(), Status.STOPPED, "ended by the deployment"))
         client.close()
         self.settle([spool])
+
+    def settle_unsent(self, spools: Sequence[Path]) -> None:
+        """Pass the barrier where these spools hold anything; the service is started for it, if it must.
+
+        Raises:
+            As for `ensure` and `settle`.
+        """
+        if any(map(spool_heads, spools)):
+            self.ensure()
+            self.settle(spools)
 
     def settle(self, spools: Sequence[Path]) -> None:
         """Pass the barrier: all that clients of these spools have emitted until now is stored.

@@ -164,3 +164,4 @@ def main(arguments: "list[str]") -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    os._exit(0)  # whoever closes this waits for it

@@ -80,3 +80,18 @@ def test_port_that_was_reserved_before_a_kill_is_given_back(tmp_path):
     PortAllotment(journal.path).release()
     assert not other.is_taken(port)
     assert not (other._directory / str(port)).exists()
+
+
+def test_reservations_of_vanished_deployments_are_removed_by_others(tmp_path):
+    """Those of a deployment that is there stay."""
+    journals = [Journal(tmp_path / f"{name}.jsonl") for name in ("vanished", "there", "ending")]
+    for journal in journals:
+        journal.write_owner("reserving", is_detached=True)
+    vanished, there, ending = (PortAllotment(journal.path) for journal in journals)
+    ports = [one.allot() for one in (vanished, there, ending)]
+    vanished.let_go()
+    journals[0].path.unlink()
+    ending.release()
+    directory = Reservations(None)._directory
+    assert [(directory / str(port)).exists() for port in ports] == [False, True, False]
+    there.release()

@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -182,6 +181,8 @@ class LocalProvider(Provider):
     def _close_namespaces(self) -> None:
         """Let go of all namespaces, side by side: the kernel waits for each, and for mount points in use."""
         if self._isolations:
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(min(CLOSERS, len(self._isolations))) as closers:
                 list(closers.map(Isolation.close, self._isolations))
         self._isolations.clear()

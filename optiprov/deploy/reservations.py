@@ -1,4 +1,4 @@
-"""Ports reserved for deployments that outlive the process which deployed them: a file a port."""
+"""Ports reserved for deployments that outlive the process which deployed them: a link a port."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _ATTEMPTS = 5
 class Reservations:
     """The reservations of one deployment, and whether others have a port.
 
-    A file is named after its port and holds the path of the deployment's journal. It counts as long as
-    that journal is there and not closed, so that nothing a crash leaves behind takes a port for ever.
+    A link is named after its port and leads to the deployment's journal. It counts as long as that journal is
+    there and not closed, so that nothing a crash leaves behind takes a port for ever.
 
     Args:
         journal: The journal of the deployment; None for one that reserves nothing.
@@ -29,10 +29,13 @@ class Reservations:
     def is_taken(self, port: int) -> bool:
         """Whether another deployment has reserved a port."""
         try:
-            journal = Path((self._directory / str(port)).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            journal = (self._directory / str(port)).readlink()
+        except OSError:
             return False
-        return journal != self._journal and _counts(journal)
+        if journal == self._journal:
+            return False
+        deployment = read_journal(journal)
+        return deployment is not None and not deployment.is_closed
 
     def add(self, port: int) -> None:
         """Reserve a port; a directory of this name that is another user's is left alone."""
@@ -42,31 +45,26 @@ class Reservations:
             with contextlib.suppress(OSError):
                 self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if self._directory.parent.stat().st_uid == os.getuid():
-                    (self._directory / str(port)).write_text(str(self._journal), encoding="utf-8")
+                    link = self._directory / str(port)
+                    link.unlink(missing_ok=True)
+                    link.symlink_to(self._journal)
                 return
 
     def clear(self) -> None:
         """Give the ports back, those that an earlier process reserved too, and leave no empty directory.
 
-        Such a process may have been killed before it could journal the host that a port was for. What counts
-        no more of others' goes too.
+        Such a process may have been killed before it could journal the host that a port was for. Links to
+        journals that are gone go too.
         """
         if self._journal is None or not self._directory.is_dir():
             return
         for reserved in list(self._directory.iterdir()):
-            with contextlib.suppress(OSError, ValueError):
-                journal = Path(reserved.read_text(encoding="utf-8"))
-                if journal == self._journal or not _counts(journal):
+            with contextlib.suppress(OSError):
+                if reserved.readlink() == self._journal or not reserved.exists():
                     reserved.unlink()
         with contextlib.suppress(OSError):  # others have ports still
             self._directory.rmdir()
             self._directory.parent.rmdir()
-
-
-def _counts(journal: Path) -> bool:
-    """Whether what a deployment has reserved is its own still."""
-    deployment = read_journal(journal)
-    return deployment is not None and not deployment.is_closed
 
 
 def _directory() -> Path:

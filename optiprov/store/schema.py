@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from optiprov.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from optiprov.store.backend import Backend, Kind
 
 VERSION = 3
@@ -353,7 +355,7 @@ def _create_all(backend: Backend) -> None:
 
 def _create_table(backend: Backend, table: str) -> None:
     defined = ", ".join(f"{name} {backend.sql_type(kind)}" for name, kind in TABLES[table].items())
-    backend.execute(f"CREATE TABLE IF NOT EXISTS prov.{table} ({defined})")
+    backend.execute(f"CREATE TABLE prov.{table} ({defined})")
 
 
 def _create_views(backend: Backend) -> None:
@@ -373,12 +375,14 @@ def _tell_what_runs_lack(backend: Backend) -> None:
     _create_views(backend)
 
 
-_MIGRATIONS = [_create_all, _note_who_is_ahead, _tell_what_runs_lack]
-"""Step n takes a store from version n to n + 1; the first makes all of it, which the others find there."""
+_MIGRATIONS = {1: _note_who_is_ahead, 2: _tell_what_runs_lack}
+"""By version n, the step that takes a store from there to version n + 1."""
 
 
 def migrate(backend: Backend) -> None:
-    """Bring a store, empty or of an older version, to this version; each step is one transaction.
+    """Make an empty store one of this version, or bring one of an older version to it, step by step.
+
+    Each step is one transaction.
 
     Raises:
         StoreError: the store was written by a later version of optiprov.
@@ -389,11 +393,18 @@ def migrate(backend: Backend) -> None:
             f"The store has schema version {present}, this optiprov knows versions up to {VERSION}. "
             "Use the optiprov that wrote it, or a later one."
         )
-    for step in range(present, VERSION):
-        with backend.transaction():
-            _MIGRATIONS[step](backend)
-            backend.execute("DELETE FROM prov.schema_version")
-            backend.execute(f"INSERT INTO prov.schema_version VALUES ({step + 1})")
+    if not present:
+        _make(backend, _create_all, VERSION)
+        return
+    for version in range(present, VERSION):
+        _make(backend, _MIGRATIONS[version], version + 1)
+
+
+def _make(backend: Backend, step: Callable[[Backend], None], version: int) -> None:
+    with backend.transaction():
+        step(backend)
+        backend.execute("DELETE FROM prov.schema_version")
+        backend.execute(f"INSERT INTO prov.schema_version VALUES ({version})")
 
 
 def _version(backend: Backend) -> int:

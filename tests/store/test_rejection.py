@@ -58,12 +58,13 @@ def test_value_that_does_not_fit_is_shown_with_whose_it_is(store, is_row):
 
 def test_record_that_the_engine_refuses_is_shown_with_its_names(store, monkeypatch):
     """A row of a shape that no transaction takes."""
-    insert = store.backend.insert_all
+    insert_all = store.backend.insert_all
 
     def refuse(tables):
-        if any(table == "prov.task_begin" for table, _ in tables):
+        listed = list(tables)
+        if any(table == "prov.task_begin" for table, _ in listed):
             raise ValueError("not that one")
-        insert(tables)
+        insert_all(listed)
 
     monkeypatch.setattr(store.backend, "insert_all", refuse)
     store.writer.commit([Batch(HEADER, [b'[1,7,1000,[],1,NaN,"adam"]'], {1: USED})])

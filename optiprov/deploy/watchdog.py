@@ -18,6 +18,7 @@ SIGTERM, SIGKILL = 15, 9  # importing `signal` would cost a third of the start-u
 GRACE_S = 3.0
 DEADLINE_S = 9.0
 OWNER_CHECK_S = 1.0
+_KERNEL_THREAD = 0x00200000  # a flag of the kernel's own threads (PF_KTHREAD), which have no environment
 
 
 def start_time(pid: int) -> "int | None":
@@ -41,7 +42,9 @@ def find_processes(assignments: "tuple[str, ...]", sessions: "set[int]") -> "lis
         if not pid or pid == own:
             continue
         fields = _stat_fields(pid)
-        if fields and (int(fields[3]) in sessions or (wanted and _environment_holds(pid, wanted))):
+        if not fields or int(fields[6]) & _KERNEL_THREAD:
+            continue
+        if int(fields[3]) in sessions or (wanted and _environment_holds(pid, wanted)):
             found.append(pid)
     return found
 

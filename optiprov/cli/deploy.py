@@ -87,10 +87,12 @@ def command(
     SCENARIO/YYYYmmdd-HHMMSS. Whatever fails, results are fetched and all processes end; what would have come
     after is not begun. Should the command be killed, its processes end within 10 seconds.
     """
-    from optiprov.deploy import Experiment, check_deployable, probe_ahead
+    from optiprov.deploy import probe_ahead
+
+    probe_ahead()  # before the imports, which take longer
+    from optiprov.deploy import Experiment, check_deployable
 
     directories = [scenario / name for name in scenarios] or [scenario]
-    probe_ahead()
     loaded = check_deployable(directories, artifacts, provider=provider, without=without, app_confs=app_confs)
     progress = Progress()
     for directory, one in zip(directories, loaded, strict=True):

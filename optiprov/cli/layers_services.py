@@ -44,9 +44,11 @@ def command(
     whose newest experiment it then is, or its directory. Where deploying was cut off, it goes on there, with
     the options with which it was begun; others are refused.
     """
-    from optiprov.deploy import Experiment, probe_ahead
+    from optiprov.deploy import probe_ahead
 
-    probe_ahead()
+    probe_ahead()  # before the imports, which take longer
+    from optiprov.deploy import Experiment
+
     progress = Progress()
     experiment = Experiment.unfinished(
         scenario,

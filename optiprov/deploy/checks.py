@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.models import Service
@@ -31,6 +30,8 @@ def check_names(source: YamlSource, problems: Problems) -> None:
 
 def check_metadata(source: YamlSource, problems: Problems) -> None:
     """Report metadata that would hide what `_self` holds, and what looks like a misspelled key."""
+    import difflib
+
     keys = list(Service.known_keys())
     for layer_index, layer in elements(source.value, "layers"):
         for index, service in elements(layer, "services"):

@@ -44,6 +44,8 @@ def frozen(cls: type[Any] | None = None, /, *, kw_only: bool = False) -> Any:
     """
 
     def make(given: type[C]) -> type[C]:
+        if given.__doc__ is None:
+            given.__doc__ = given.__name__  # else it is made from the signature, which takes long
         made = dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(given)
         for name, method in _METHODS.items():
             if name not in given.__dict__:

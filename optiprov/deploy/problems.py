@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 
-@dataclass(frozen=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong: where (file, line, key) and what."""
 
     path: Path
@@ -25,11 +22,11 @@ class Problem:
         return f"{where}{self.key}: {self.message}" if self.key else f"{where}{self.message}"
 
 
-@dataclass
 class Problems:
     """A growing list of problems."""
 
-    found: list[Problem] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
 
     def add(self, path: Path, line: int, key: str, message: str) -> None:
         """Note one problem."""
@@ -46,6 +43,8 @@ def suggestion(word: str, allowed: Iterable[str], *, cutoff: float = 0.6) -> str
     >>> suggestion("quantitty", ["name", "quantity"])
     "Did you mean 'quantity'? "
     """
+    import difflib  # here: few commands have anything to suggest
+
     by_lower = {text.lower(): text for text in allowed}
     near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
     return f"Did you mean {by_lower[near[0]]!r}? " if near else ""

@@ -94,8 +94,9 @@ class Provenance(ABC):
         limit: int | None = None,
     ) -> pa.Table:
         """Return what `query` returns as an Arrow table, which tells NaN from no value."""
-        compiled = self.compile(projection, filter, aggregation, sort, limit)
-        return compiled.shown(self.fetch(compiled.sql, compiled.parameters))
+        with self._asking() as ask:
+            compiled = self.compile(projection, filter, aggregation, sort, limit)
+            return compiled.shown(ask(compiled.sql, compiled.parameters))
 
     def compile(
         self,

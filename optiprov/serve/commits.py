@@ -19,7 +19,7 @@ class Commits:
         self.commit_id = 0
         self.marks: dict[str, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiters: set[asyncio.Event] = set()
+        self._waiters: dict[asyncio.Future[None], Callable[[], bool]] = {}
         self.is_closed = False
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -30,7 +30,7 @@ class Commits:
         """Publish the state after a commit."""
         self.marks.update(marks)
         self.commit_id = commit_id
-        if self._loop is not None and not self._loop.is_closed():
+        if self._waiters and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
 
     def close(self) -> None:
@@ -39,29 +39,30 @@ class Commits:
         self._wake()
 
     def _wake(self) -> None:
-        for waiter in self._waiters:
-            waiter.set()
+        for waiter, holds in list(self._waiters.items()):
+            if not waiter.done() and (self.is_closed or holds()):
+                waiter.set_result(None)
 
     async def wait_for(self, holds: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until a condition on the committed state holds; False where it does not in time."""
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        event = asyncio.Event()
-        self._waiters.add(event)
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(timeout_s, _let_go, waiter)
+        self._waiters[waiter] = holds  # before it is looked at: a commit in between wakes it
         try:
-            while not holds():
-                if self.is_closed:
-                    return False
-                event.clear()
-                left = deadline - asyncio.get_running_loop().time()
-                try:
-                    await asyncio.wait_for(event.wait(), max(left, 0.0))
-                except asyncio.TimeoutError:
-                    return holds()
-            return True
+            if not holds() and not self.is_closed:
+                await waiter
         finally:
-            self._waiters.discard(event)
+            timer.cancel()
+            del self._waiters[waiter]
+        return holds()
 
     def lagging(self, heads: dict[str, int]) -> dict[str, tuple[int, int]]:
         """Return the clients whose mark is below the given number, with (mark, number)."""
         marks = {client: self.marks.get(client, 0) for client in heads}
         return {client: (marks[client], head) for client, head in heads.items() if marks[client] < head}
+
+
+def _let_go(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

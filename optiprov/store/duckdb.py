@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import warnings
 from contextlib import contextmanager
@@ -83,6 +84,9 @@ class DuckDBBackend(Backend):
         self._connection.execute("SET python_enable_replacements = false")  # no variables of ours as tables
         self._connection.execute("SET allow_community_extensions = false")
         self._connection.execute("SET enable_external_access = false")
+        if not read_only:  # others need a core: broker, lanes, the application; and small commits cost less
+            threads = max(1, len(os.sched_getaffinity(0)) - 1)
+            self._connection.execute(f"SET threads = {threads}")
         self._connection.execute("SET lock_configuration = true")
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:

@@ -13,6 +13,7 @@ from tests.store.conftest import Store, begin, end, item, run
 RECORDED_ONLY = {  # what views are made of, and marks
     *("run_begin", "run_end", "run_part", "task_begin", "task_end", "dependency_given", "ingest_mark"),
     *("study_begin", "study_end", "trial_begin", "trial_end", "attribute", "dataset_use"),
+    *("ingest_ahead", "run_missing"),
 }
 
 

@@ -97,11 +97,7 @@ class StudyRun:
 
     def applications(self) -> list[psutil.Process]:
         """The processes of the application that live."""
-        return [
-            process
-            for process in self.processes()
-            if any("application.py" in word for word in process.cmdline())
-        ]
+        return [process for process in self.processes() if "application.py" in _command(process)]
 
     def wait_gone(self) -> None:
         """Wait until no process of the study lives."""

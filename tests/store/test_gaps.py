@@ -1,7 +1,7 @@
 """What is known to be missing of a silent client is counted, and stored where it comes after all."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from optiprov.errors import StoreError
@@ -125,30 +125,33 @@ def test_engine_in_trouble_counts_nothing_and_is_asked_again(store, monkeypatch)
     assert silent.look() == 3
 
 
-@settings(max_examples=25)
-@given(data=st.data())
-def test_each_record_is_stored_or_counted_for_any_order_of_batches_and_silences(store_of, data):
+def test_each_record_is_stored_or_counted_for_any_order_of_batches_and_silences(new_store, examples):
     """Whatever arrives, with silences and restarts between: after a silence all that was seen is there."""
-    store = store_of()
-    silent, seen = Silent(store), 0
     steps = st.one_of(
         st.just("silence"), st.just("restart"), st.tuples(st.integers(1, 15), st.integers(0, 6))
     )
-    for step in data.draw(st.lists(steps, max_size=12)):
-        if step == "restart":
-            store = Store(store.backend)
-            silent = Silent(store)
-        elif step == "silence":
-            silent.look("c")
-            ((counted,),) = store.rows(NET)
-            numbers = stored(store)
-            assert numbers == list(range(1, len(numbers) + 1))
-            assert len(numbers) + counted == seen
-        else:
-            first, more = step
-            seen = max(seen, first + more)
-            store.commit(*[note(number) for number in range(first, first + more + 1)], first=first)
-    store.commit(*notes(1, 30), first=1)
-    assert stored(store) == list(range(1, 31))
-    assert store.rows(NET) == [(0,)]
-    store.backend.close()
+
+    @examples(25)
+    @given(st.lists(steps, max_size=12))
+    def check(drawn):
+        store = new_store()
+        silent, seen = Silent(store), 0
+        for step in drawn:
+            if step == "restart":
+                store = Store(store.backend)
+                silent = Silent(store)
+            elif step == "silence":
+                silent.look("c")
+                ((counted,),) = store.rows(NET)
+                numbers = stored(store)
+                assert numbers == list(range(1, len(numbers) + 1))
+                assert len(numbers) + counted == seen
+            else:
+                first, more = step
+                seen = max(seen, first + more)
+                store.commit(*[note(number) for number in range(first, first + more + 1)], first=first)
+        store.commit(*notes(1, 30), first=1)
+        assert stored(store) == list(range(1, 31))
+        assert store.rows(NET) == [(0,)]
+
+    check()

@@ -29,7 +29,7 @@ def to_next_version(backend):
 def go_on_to(monkeypatch, step):
     """Have this version be one that the step leads to."""
     monkeypatch.setattr(schema, "VERSION", VERSION + 1)
-    monkeypatch.setattr(schema, "_MIGRATIONS", [*schema._MIGRATIONS, step])
+    monkeypatch.setattr(schema, "_MIGRATIONS", {**schema._MIGRATIONS, VERSION: step})
 
 
 def check_old(backend):
@@ -103,8 +103,8 @@ def die(backend):
     to_next_version(backend)
     os.kill(os.getpid(), 9)
 
+schema._MIGRATIONS[schema.VERSION] = die
 schema.VERSION += 1
-schema._MIGRATIONS.append(die)
 url = StoreUrl.parse(sys.argv[1])
 schema.migrate(MonetDBBackend(url.monetdb) if url.kind == "monetdb" else DuckDBBackend(url.path))
 """

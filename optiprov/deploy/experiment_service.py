@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.experiment_state import DATA_DIR
 from optiprov.deploy.journal import JOURNAL_NAME, Journal
 from optiprov.store.url import without_password
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from optiprov.deploy.scenario_service import ScenarioService
 
 DUMP_NAME = "provenance_database.sql"
-DATA_DIR = "provenance-data"
 _SERVICES_VARIABLE = "OPTIPROV_SERVICES_OF"
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DATA_DIR = "provenance-data"
 STATE_NAME = "experiment.json"
 LOCK_NAME = "experiment.lock"
 NAME_FORMAT = "%Y%m%d-%H%M%S"

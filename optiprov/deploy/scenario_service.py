@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from optiprov.capture import Client, Settings, send_leftovers, spool_heads
 from optiprov.deploy.dataflow_specification import send_specification
-from optiprov.deploy.experiment_service import DATA_DIR
+from optiprov.deploy.experiment_state import DATA_DIR
 from optiprov.deploy.service_process import start_service
 from optiprov.deploy.watchdog import SIGTERM, end_processes, find_processes, start_time
 from optiprov.errors import BarrierTimeout, ServiceUnavailable, UrlError

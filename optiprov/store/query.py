@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from optiprov.errors import QueryError
 from optiprov.records import Status
+from optiprov.store.arguments import read_limit, read_names, read_pairs, read_time
 from optiprov.store.attributes import DatasetAttribute, ItemSource
 from optiprov.store.backend import quote_name
 from optiprov.store.conditions import OPERATORS, Literal
@@ -31,7 +32,6 @@ Filter = Mapping[str, Any]
 
 _OPERATORS = (*OPERATORS, "$exists", "$not")
 AGGREGATES = {"min": "min", "max": "max", "avg": "avg", "sum": "sum", "count": "count", "std": "stddev_samp"}
-_INT64 = 2**63
 _OF_NUMBERS = ("avg", "sum", "std")
 _DIRECTIONS = {"ascending": "ASC", "descending": "DESC"}
 _SAID_AT_BEGIN = {"dataflow", "trial_id", "study", "campaign", "agent", "host", "pid", "started_at"}
@@ -100,8 +100,8 @@ class Compiler:
         Raises:
             QueryError: an unknown field, operator, aggregate or direction; the message lists what there is.
         """
-        pairs = _pairs(aggregation, "an aggregation", "(function, field)")
-        asked = _names(projection)
+        pairs = read_pairs(aggregation, "an aggregation", "(function, field)")
+        asked = read_names(projection)
         shown = asked or ([] if pairs else list(ALWAYS_SHOWN))
         shown_parameters: list[Any] = []
         sorted_parameters: list[Any] = []
@@ -116,7 +116,7 @@ class Compiler:
         candidates = Narrowing(self._attributes_of, self._compare_column, _cast).candidates(where or {})
         order = [
             self._sort(name, direction, groups, aggregates, sorted_parameters)
-            for name, direction in _pairs(sort, "a sort", "(field, direction)")
+            for name, direction in read_pairs(sort, "a sort", "(field, direction)")
         ]
         optional: dict[str, str] = {}
         if not asked and not pairs:
@@ -130,7 +130,7 @@ class Compiler:
         if order:
             sql += " ORDER BY " + ", ".join(order)
         if limit is not None:
-            sql += f" LIMIT {_limit(limit)}"
+            sql += f" LIMIT {read_limit(limit)}"
         parameters = shown_parameters + parameters + sorted_parameters
         if candidates is not None:
             tables = candidates.tables(with_begins=self._shows_begins())
@@ -325,7 +325,7 @@ class Compiler:
     def _read(self, name: str, value: Any) -> Any:
         kind = self._kind(name)
         read = value.as_kind(kind) if isinstance(value, Literal) else value
-        return _time(name, read) if kind == "timestamp" and isinstance(read, str) else read
+        return read_time(name, read) if kind == "timestamp" and isinstance(read, str) else read
 
     @staticmethod
     def _check_status(name: str, value: Any) -> None:
@@ -419,34 +419,3 @@ def _cast(column: str, namesakes: Sequence[DatasetAttribute]) -> str:
     """Return a column as it is compared: as text, where attributes of this name are of unlike types."""
     kinds = {attribute.kind for attribute in namesakes}
     return f"CAST({column} AS TEXT)" if len(kinds) > 1 and not kinds <= _ARITHMETIC else column
-
-
-def _time(name: str, text: str) -> datetime.datetime:
-    try:
-        time = datetime.datetime.fromisoformat(text)
-        return time.astimezone(datetime.timezone.utc).replace(tzinfo=None) if time.tzinfo else time
-    except (ValueError, OverflowError) as error:
-        raise QueryError(
-            f"{name} is a time, such as 2026-01-31 or 2026-01-31T12:00:00Z, got {text!r}"
-        ) from error
-
-
-def _names(projection: Any) -> list[str]:
-    if isinstance(projection, str) or not all(isinstance(name, str) for name in projection or ()):
-        raise QueryError(f"a projection is a list of fields, got {projection!r}")
-    return list(projection or ())
-
-
-def _pairs(listed: Any, what: str, form: str) -> list[tuple[str, str]]:
-    if isinstance(listed, str) or not all(
-        isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(one, str) for one in pair)
-        for pair in listed or ()
-    ):
-        raise QueryError(f"{what} is a list of {form}, got {listed!r}")
-    return [(first, second) for first, second in listed or ()]
-
-
-def _limit(limit: int) -> int:
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit < _INT64:
-        raise QueryError(f"a limit is a whole number from 0 on, got {limit!r}")
-    return limit

@@ -47,7 +47,7 @@ def command(
     from optiprov.deploy import probe_ahead
 
     probe_ahead()  # before the imports, which take longer
-    from optiprov.deploy import Experiment
+    from optiprov.deploy import Experiment, find_standing
 
     progress = Progress()
     experiment = Experiment.unfinished(
@@ -69,6 +69,11 @@ def command(
             output=output,
             hooks=make_hooks(progress),
         )
+    for other in find_standing(output or scenario):
+        if other.resolve() != experiment.directory.resolve():
+            click.echo(
+                f"{other}: another experiment stands still. optiprov destroy {other} ends it.", err=True
+            )
     with progress.step(f"deploying {len(experiment.scenario.placements)} hosts"):
         experiment.layers_services()
     show_experiment(experiment)

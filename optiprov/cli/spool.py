@@ -81,15 +81,20 @@ def send(directory: Path | None, broker: str | None, timeout_s: float) -> None:
     unsent = leftover.send_leftovers(place, address, timeout_s=timeout_s)
     bounds.expire_spools(place, settings.spool_max_age_s)
     sent = [one for one in ended if one.client not in unsent]
-    click.echo(f"{sum(one.records for one in sent)} records of {len(sent)} clients sent to {address.url}.")
+    records = sum(one.records for one in sent)
+    click.echo(f"{records} records of {_counted(len(sent))} sent to {address.url}.")
     if unsent:
         why = why_nothing_is_stored(address, settings.topic)
         reason = (
             f"the broker {address.url} {why}" if why else f"it took longer than {timeout_s:g} s (--timeout)"
         )
         raise ServiceUnavailable(
-            f"{len(unsent)} clients' provenance is not stored: {reason}. It stays in {place}."
+            f"provenance of {_counted(len(unsent))} is not stored: {reason}. It stays in {place}."
         )
+
+
+def _counted(clients: int) -> str:
+    return f"{clients} client{'' if clients == 1 else 's'}"
 
 
 def _place(directory: Path | None, settings: Settings) -> Path:

@@ -137,9 +137,11 @@ class Progress:
         self._shown = None
 
     def advance(self) -> None:
-        """Show that one more play has ended."""
+        """Show that one more play has ended; tasks in the background may end after theirs."""
         if self._shown is not None:
-            self._shown.advance(self._task)
+            (shown,) = self._shown.tasks
+            if shown.total is None or shown.completed < shown.total:
+                self._shown.advance(self._task)
 
 
 def show_networks(scenario: Scenario) -> None:

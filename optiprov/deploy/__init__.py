@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optiprov.deploy.deployment import Deployment
     from optiprov.deploy.experiment import Experiment, Hooks
+    from optiprov.deploy.experiment_state import find_standing
     from optiprov.deploy.loading import check_deployable, check_scenario, load_scenario
     from optiprov.deploy.providers.isolation import isolation_note, probe_ahead
     from optiprov.deploy.reaping import reap_abandoned
@@ -30,6 +31,7 @@ _HOMES = {
     "Supervisor": "optiprov.deploy.supervisor",
     "check_deployable": "optiprov.deploy.loading",
     "check_scenario": "optiprov.deploy.loading",
+    "find_standing": "optiprov.deploy.experiment_state",
     "isolation_note": "optiprov.deploy.providers.isolation",
     "probe_ahead": "optiprov.deploy.providers.isolation",
     "load_scenario": "optiprov.deploy.loading",
@@ -44,6 +46,7 @@ __all__ = [
     "Supervisor",
     "check_deployable",
     "check_scenario",
+    "find_standing",
     "isolation_note",
     "load_scenario",
     "probe_ahead",

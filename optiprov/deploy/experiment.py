@@ -14,9 +14,11 @@ from optiprov.deploy.experiment_state import (
     DEPLOYED,
     DEPLOYING,
     DESTROYED,
+    STATE_NAME,
     ExperimentState,
     find_cut_off,
     find_experiment,
+    find_standing,
     locked,
     new_directory,
     require_same_hosts,
@@ -27,7 +29,8 @@ from optiprov.deploy.journal import JOURNAL_NAME, marker_of, read_journal
 from optiprov.deploy.loading import load_scenario
 from optiprov.deploy.remains import destroy_remains, remove_remains
 from optiprov.deploy.supervisor import Supervisor, wait_for_supervisors
-from optiprov.errors import DeploymentError, OptiprovError, ScenarioError
+from optiprov.errors import DeploymentError, OptiprovError, ScenarioError, UrlError
+from optiprov.store.url import StoreUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -104,7 +107,10 @@ class Experiment:
 
         Raises:
             ScenarioError: The scenario cannot be used, or asks for what cannot be had.
+            UrlError: The store's address cannot be understood.
         """
+        if store is not None:
+            StoreUrl.parse(store)  # before anything is made
         scenario = loaded or load_scenario(scenario_dir, artifacts_dir, provider=provider).without(without)
         scenario.require_deployable()
         state = ExperimentState(
@@ -181,12 +187,16 @@ class Experiment:
     def destroy_at(cls, place: Path) -> Path:
         """Destroy an experiment, also where its scenario cannot be used any more.
 
+        Of several of a scenario, the newest that is not destroyed yet.
+
         Returns:
             Its directory.
 
         Raises:
             ScenarioError: There is none.
         """
+        if not (place / STATE_NAME).exists():
+            place = next(iter(find_standing(place)), place)
         try:
             experiment = cls.open(place)
         except ScenarioError as error:
@@ -301,7 +311,11 @@ class Experiment:
         if self._state.status == DESTROYED:
             return
         with self._working("destroy"), ExitStack() as last_to_first:
-            service = self._service.make(is_whole=self._is_whole)
+            try:
+                service = self._service.make(is_whole=self._is_whole)
+            except UrlError as error:
+                logger.warning("the provenance service is left out: %s", error)
+                service = None
             if service is not None:
                 last_to_first.callback(service.stop)
             if read_journal(self.directory / JOURNAL_NAME) is None:

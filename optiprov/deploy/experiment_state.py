@@ -6,7 +6,7 @@ import fcntl
 import json
 import logging
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -155,6 +155,16 @@ def find_experiment(place: Path, *, scenario: Path | None = None) -> Path | None
         if scenario is None or Path(state.scenario) == scenario.resolve():
             return directory
     return None
+
+
+def find_standing(place: Path) -> list[Path]:
+    """The experiments below a directory that are not destroyed, the newest first."""
+    standing = []
+    for path in place.glob(f"*/{STATE_NAME}"):
+        with suppress(ScenarioError):
+            if ExperimentState.read(path.parent).status != DESTROYED:
+                standing.append(path.parent)
+    return sorted(standing, key=_by_time, reverse=True)
 
 
 def find_cut_off(scenario: Path, place: Path) -> Path | None:

@@ -248,5 +248,8 @@ class StageRun:
         self.fail(DeploymentError(f"{where}: {type(error).__name__}: {error}"), ends_stage=True)
 
     def _time_out(self) -> None:
-        error = f"the {self.stage} stage did not end in {self._timeout_s:g} s and was stopped."
+        error = (
+            f"the {self.stage} stage did not end in {self._timeout_s:g} s and was stopped. Of a command or a "
+            "trial that is the walltime of the scenario's environment; the logs say what still ran."
+        )
         self.fail(DeploymentError(error), ends_stage=True)

@@ -68,7 +68,7 @@ def test_copied_directory_and_its_original_are_stored_once(run_python, start_ser
     service = start_service()
     for directory in (tmp_path / "media" / "copy", tmp_path / "spool"):
         status, output, _ = optiprov("spool", "send", directory, "--broker", service.mqtt)
-        assert (status, "8 records of 1 clients sent" in output) == (0, True)
+        assert (status, "8 records of 1 client sent" in output) == (0, True)
     assert len(connect(service.store).sql("SELECT * FROM step_input")) == 3
     assert len(connect(service.store).runs()) == 1
 

@@ -9,10 +9,16 @@ import pytest
 import yaml
 
 from optiprov.deploy import Experiment, check_deployable
-from optiprov.deploy.experiment_state import ExperimentState, find_experiment, locked, new_directory
+from optiprov.deploy.experiment_state import (
+    ExperimentState,
+    find_experiment,
+    find_standing,
+    locked,
+    new_directory,
+)
 from optiprov.deploy.providers.local import LocalProvider
 from optiprov.deploy.watchdog import find_processes
-from optiprov.errors import DeploymentError, ScenarioError
+from optiprov.errors import DeploymentError, ScenarioError, UrlError
 
 from .conftest import LAYERS
 
@@ -232,6 +238,31 @@ def test_experiment_that_made_nothing_can_be_destroyed(scenario):
     experiment = Experiment.create(scenario, None)
     Experiment.open(scenario).destroy()
     assert state(experiment)["status"] == "destroyed"
+
+
+def test_store_that_is_none_is_refused_before_anything_is_made(write_scenario):
+    """Where its state has one all the same, destroy leaves the service out."""
+    scenario = write_scenario(layers="provenance: {}\n" + LAYERS)
+    with pytest.raises(UrlError, match="'nonsense://x' is no store"):
+        Experiment.create(scenario, None, store="nonsense://x")
+    assert not list(scenario.glob("2*"))
+    experiment = Experiment.create(scenario, None)
+    changed = ExperimentState.read(experiment.directory)
+    changed.store = "nonsense://x"
+    changed.write(experiment.directory)
+    Experiment.destroy_at(scenario)
+    assert state(experiment)["status"] == "destroyed"
+
+
+def test_destroying_a_scenario_goes_on_to_what_still_stands(scenario):
+    """The newest first, then those before it; an experiment that is named is the one."""
+    older, newer = Experiment.create(scenario, None), Experiment.create(scenario, None)
+    assert find_standing(scenario) == [newer.directory, older.directory]
+    assert Experiment.destroy_at(scenario) == newer.directory
+    assert Experiment.destroy_at(newer.directory) == newer.directory
+    assert Experiment.destroy_at(scenario) == older.directory
+    assert find_standing(scenario) == []
+    assert Experiment.destroy_at(scenario) == newer.directory
 
 
 def test_directories_of_one_second_are_numbered_and_found_in_order(tmp_path, scenario):

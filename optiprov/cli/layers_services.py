@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -50,25 +50,16 @@ def command(
     from optiprov.deploy import Experiment, find_standing
 
     progress = Progress()
-    experiment = Experiment.unfinished(
-        scenario,
-        artifacts,
-        provider=provider,
-        store=store,
-        without=without,
-        output=output,
-        hooks=make_hooks(progress),
-    )
+    options: dict[str, Any] = {
+        "provider": provider,
+        "store": store,
+        "without": without,
+        "output": output,
+        "hooks": make_hooks(progress),
+    }
+    experiment = Experiment.unfinished(scenario, artifacts, **options)
     if experiment is None:
-        experiment = Experiment.create(
-            scenario,
-            artifacts,
-            provider=provider,
-            store=store,
-            without=without,
-            output=output,
-            hooks=make_hooks(progress),
-        )
+        experiment = Experiment.create(scenario, artifacts, **options)
     for other in find_standing(output or scenario):
         if other.resolve() != experiment.directory.resolve():
             click.echo(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import warnings
 from contextlib import contextmanager
@@ -85,8 +84,7 @@ class DuckDBBackend(Backend):
         self._connection.execute("SET allow_community_extensions = false")
         self._connection.execute("SET enable_external_access = false")
         if not read_only:  # others need a core: broker, lanes, the application; and small commits cost less
-            threads = max(1, len(os.sched_getaffinity(0)) - 1)
-            self._connection.execute(f"SET threads = {threads}")
+            self._connection.execute("SET threads = greatest(1, current_setting('threads') - 1)")
         self._connection.execute("SET lock_configuration = true")
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:

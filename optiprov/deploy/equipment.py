@@ -73,6 +73,8 @@ class Equipment:
         self._infrastructure = Infrastructure(scenario)
         self._monitor = HostMonitor(deployment_id, directory, journal)
         self._supervisor: Supervisor | None = None
+        self._given: dict[str, Any] = {}
+        self._has_deployed_services = False
 
     @property
     def supervisor(self) -> Supervisor | None:
@@ -126,10 +128,56 @@ class Equipment:
         """
         if self.processes is not None:
             output_dir.mkdir(exist_ok=True)
-            variables = Variables(self._scenario, self.hosts, given)
+            self._given = dict(given)
+            variables = Variables(self._scenario, self._selected(), given)
             record = WorkflowRecord(output_dir, self._on_play)
             self.workbench = Workbench(self._scenario, output_dir, variables, self.processes, record)
         return self.workbench
+
+    def deploy_services(self) -> bool:
+        """Have the services that have a class deployed, unless they stand, and lay out what tasks need anew.
+
+        Returns:
+            Whether some were deployed.
+
+        Raises:
+            DeploymentError: One failed; what they have started has ended.
+        """
+        if not self._scenario.services or self.workbench is None or self.processes is None:
+            return False
+        from optiprov.deploy.services.deploying import deploy_services
+        from optiprov.deploy.services.registration import ServicesFile
+
+        file = ServicesFile(self._directory)
+        if file.read()[1]:
+            return False
+        self.processes.open()
+        variables = Variables(self._scenario, self.hosts, self._given)
+        try:
+            file.write(deploy_services(self.hosts, self.workbench, variables))
+        except BaseException:
+            self.processes.end_all()
+            raise
+        self._has_deployed_services = True
+        self.arrange(self.workbench.directory, self._given)
+        return True
+
+    def _selected(self) -> list[Host]:
+        """The hosts that patterns select: those that services have registered, and those of others."""
+        if not self._scenario.services:
+            return self.hosts
+        from optiprov.deploy.services.registration import ServicesFile, as_registered
+
+        return as_registered(self.hosts, ServicesFile(self._directory).read()[0])
+
+    def _note_end_of_services(self) -> None:
+        """Say that they have to be deployed again, should another stage follow."""
+        if self._scenario.services:
+            from optiprov.deploy.services.registration import ServicesFile
+
+            self._has_deployed_services = False
+            with suppress(OSError):  # the disk is full: it is seen that their processes have ended
+                ServicesFile(self._directory).note_end()
 
     def start_monitor(self) -> None:
         """Record the load of the hosts, where the scenario asks for it and somebody stores it."""
@@ -149,6 +197,8 @@ class Equipment:
         """End the processes that this one started."""
         if self.processes is not None:
             self.processes.end_all()
+        if self._has_deployed_services:
+            self._note_end_of_services()
 
     def end_unnoted(self) -> None:
         """End what this process started and had no time to note, as Ctrl-C came in between."""
@@ -163,6 +213,7 @@ class Equipment:
             end_processes((marker_of(self._id),), sessions)
             with suppress(OSError):  # the disk is full: the next command warns of them, no more
                 forget_left(self._journal)
+            self._note_end_of_services()
         if self._scenario.is_monitored:
             self._monitor.stop()
 

@@ -80,6 +80,11 @@ class ProcessTable:
         self._started: dict[int, _Started] = {}
         self._is_open = True
 
+    @property
+    def is_open(self) -> bool:
+        """Whether processes may be started: they are not being ended."""
+        return self._is_open
+
     def open(self) -> None:
         """Allow processes to be started (again, after `end_all`)."""
         with self._lock:

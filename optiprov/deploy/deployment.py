@@ -163,7 +163,7 @@ class Deployment:
         self._refuse_if_stopped()
         if self._equipment.deploy_services():
             self._write_hosts()
-        if self.scenario.services:
+        if self.scenario.services and self._equipment.workbench is not None:
             self.scenario.require_hosts(self._selected)
         if self._is_stopped:  # meanwhile, by another thread
             self._equipment.end_processes()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from optiprov.deploy.journal import Journal
     from optiprov.deploy.scenario import Scenario
+    from optiprov.deploy.services.standing import StandingServices
 
 
 class Equipment:
@@ -74,7 +75,7 @@ class Equipment:
         self._monitor = HostMonitor(deployment_id, directory, journal)
         self._supervisor: Supervisor | None = None
         self._given: dict[str, Any] = {}
-        self._has_deployed_services = False
+        self._services = _services_of(scenario, directory)
 
     @property
     def supervisor(self) -> Supervisor | None:
@@ -129,7 +130,8 @@ class Equipment:
         if self.processes is not None:
             output_dir.mkdir(exist_ok=True)
             self._given = dict(given)
-            variables = Variables(self._scenario, self._selected(), given)
+            selected = self.hosts if self._services is None else self._services.selected(self.hosts)
+            variables = Variables(self._scenario, selected, given)
             record = WorkflowRecord(output_dir, self._on_play)
             self.workbench = Workbench(self._scenario, output_dir, variables, self.processes, record)
         return self.workbench
@@ -143,41 +145,13 @@ class Equipment:
         Raises:
             DeploymentError: One failed; what they have started has ended.
         """
-        if not self._scenario.services or self.workbench is None or self.processes is None:
+        if self._services is None or self.workbench is None:
             return False
-        from optiprov.deploy.services.deploying import deploy_services
-        from optiprov.deploy.services.registration import ServicesFile
-
-        file = ServicesFile(self._directory)
-        if file.read()[1]:
-            return False
-        self.processes.open()
         variables = Variables(self._scenario, self.hosts, self._given)
-        try:
-            file.write(deploy_services(self.hosts, self.workbench, variables))
-        except BaseException:
-            self.processes.end_all()
-            raise
-        self._has_deployed_services = True
+        if not self._services.deploy(self.hosts, self.workbench, variables):
+            return False
         self.arrange(self.workbench.directory, self._given)
         return True
-
-    def _selected(self) -> list[Host]:
-        """The hosts that patterns select: those that services have registered, and those of others."""
-        if not self._scenario.services:
-            return self.hosts
-        from optiprov.deploy.services.registration import ServicesFile, as_registered
-
-        return as_registered(self.hosts, ServicesFile(self._directory).read()[0])
-
-    def _note_end_of_services(self) -> None:
-        """Say that they have to be deployed again, should another stage follow."""
-        if self._scenario.services:
-            from optiprov.deploy.services.registration import ServicesFile
-
-            self._has_deployed_services = False
-            with suppress(OSError):  # the disk is full: it is seen that their processes have ended
-                ServicesFile(self._directory).note_end()
 
     def start_monitor(self) -> None:
         """Record the load of the hosts, where the scenario asks for it and somebody stores it."""
@@ -197,8 +171,8 @@ class Equipment:
         """End the processes that this one started."""
         if self.processes is not None:
             self.processes.end_all()
-        if self._has_deployed_services:
-            self._note_end_of_services()
+        if self._services is not None:
+            self._services.note_end(of_ours=True)
 
     def end_unnoted(self) -> None:
         """End what this process started and had no time to note, as Ctrl-C came in between."""
@@ -213,7 +187,8 @@ class Equipment:
             end_processes((marker_of(self._id),), sessions)
             with suppress(OSError):  # the disk is full: the next command warns of them, no more
                 forget_left(self._journal)
-            self._note_end_of_services()
+            if self._services is not None:
+                self._services.note_end()
         if self._scenario.is_monitored:
             self._monitor.stop()
 
@@ -222,6 +197,8 @@ class Equipment:
         self._infrastructure.detach()
         if self._supervisor is not None:
             self._supervisor.close()
+        if self._services is not None:
+            self._services.note_left()
 
     def remove(self) -> None:
         """Remove the hosts, and say so in the journal."""
@@ -230,3 +207,12 @@ class Equipment:
             self._supervisor.close()
             if self._journal.path.exists():
                 self._journal.write("finalized")
+
+
+def _services_of(scenario: Scenario, directory: Path) -> StandingServices | None:
+    """The services that have a class; None where none has."""
+    if not scenario.services:
+        return None
+    from optiprov.deploy.services.standing import StandingServices
+
+    return StandingServices(directory)

@@ -32,6 +32,7 @@ class Placement:
         metadata: Further keys of the service, reached as `_self.<key>`.
         sub_service: What of the service it is, where the class of the service has registered it as such.
         registered: The keys of `_self` that this class has registered.
+        registered_from: The id of the host that was registered, None for one that is as the scenario has it.
     """
 
     layer: str
@@ -48,6 +49,7 @@ class Placement:
     limits: Limits | None = None
     sub_service: str | None = None
     registered: Mapping[str, Any] = field(default_factory=dict)
+    registered_from: str | None = None
 
     @property
     def id(self) -> str:
@@ -57,6 +59,11 @@ class Placement:
         """
         below = "" if self.sub_service is None else f"{self.sub_service}."
         return f"{self.layer}.{self.service}.{self.service_id}.{below}{self.machine_id}".lower()
+
+    @property
+    def own_id(self) -> str:
+        """The id that the host has in the scenario, whatever it was registered as."""
+        return self.registered_from or self.id
 
     @property
     def numeric_id(self) -> str:

@@ -216,8 +216,11 @@ class Service:
         chosen = unique(hosts) if hosts else self.hosts
         if len(chosen) == 1:
             return [do(chosen[0])]
-        with ThreadPoolExecutor(min(_SIDE_BY_SIDE, max(len(chosen), 1))) as pool:
-            return list(pool.map(do, chosen))
+        pool = ThreadPoolExecutor(min(_SIDE_BY_SIDE, max(len(chosen), 1)))
+        try:
+            return [each.result() for each in [pool.submit(do, host) for host in chosen]]
+        finally:  # after a failure or Ctrl-C nobody waits for the others; what they run is ended
+            pool.shutdown(wait=False, cancel_futures=True)
 
     @staticmethod
     def _names(host: ServiceHost, given: Any) -> list[str]:

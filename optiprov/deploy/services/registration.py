@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.frozen import frozen
-from optiprov.deploy.watchdog import start_time
-from optiprov.errors import DeploymentError
+from optiprov.deploy.journal import boot_id
+from optiprov.deploy.watchdog import end_processes, start_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,13 +61,6 @@ class DeployedService:
     registrations: tuple[Registration, ...] = ()
     processes: Mapping[int, int | None] = field(default_factory=dict)
 
-    @property
-    def is_running(self) -> bool:
-        """Whether some of what it left running runs, where it left anything."""
-        return not self.processes or any(
-            start is not None and start_time(pid) == start for pid, start in self.processes.items()
-        )
-
 
 class ServicesFile:
     """The file services.json of a deployment: the services that stand.
@@ -78,30 +72,54 @@ class ServicesFile:
     def __init__(self, directory: Path) -> None:
         self._path = directory / SERVICES_NAME
 
-    def read(self) -> tuple[list[DeployedService], bool]:
-        """The services that were deployed last, and whether they still stand; none before.
+    def read(self) -> list[DeployedService]:
+        """The services that were deployed last; none before."""
+        return [_service(one) for one in self._content().get("services", [])]
 
-        Raises:
-            DeploymentError: The file holds something else.
+    def stand(self) -> bool:
+        """Whether they were deployed, and neither ended since nor with the command that deployed them.
+
+        A process that has ended by itself changes nothing: of that, people are told.
         """
-        try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
-            services = [_service(one) for one in content["services"]]
-        except FileNotFoundError:
-            return [], False
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DeploymentError(f"{self._path}: holds no services: {error!r}. Remove it.") from error
-        return services, bool(content.get("stand")) and all(one.is_running for one in services)
+        content = self._content()
+        pid, start = content.get("owner", (0, None))
+        is_owned = start is not None and start_time(pid) == start
+        return bool(content.get("boot_id") == boot_id() and (content.get("is_left") or is_owned))
 
     def write(self, services: Sequence[DeployedService]) -> None:
-        """Write services that were all deployed; whoever reads sees them all, or those of before."""
-        self._put({"stand": True, "services": [dataclasses.asdict(one) for one in services]})
+        """Write services that were all deployed by this process, with which they end until they are left."""
+        owner = os.getpid()
+        self._put(
+            {
+                "boot_id": boot_id(),
+                "owner": [owner, start_time(owner)],
+                "is_left": False,
+                "services": [dataclasses.asdict(one) for one in services],
+            }
+        )
+
+    def note_left(self) -> None:
+        """Say that they go on without the process that deployed them."""
+        self._put({**self._content(), "is_left": True})
 
     def note_end(self) -> None:
         """Say that what they left running was ended: they have to be deployed again for the next stage."""
-        services, _ = self.read()
-        if services:
-            self._put({"stand": False, "services": [dataclasses.asdict(one) for one in services]})
+        if content := self._content():
+            self._put({**content, "boot_id": None})
+
+    def end_left(self) -> None:
+        """End what still runs of services that stand no more."""
+        if self._content().get("boot_id") == boot_id():
+            started = {pid: start for one in self.read() for pid, start in one.processes.items()}
+            lives = {pid for pid, start in started.items() if start is not None and start_time(pid) == start}
+            end_processes((), lives)
+
+    def _content(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # none yet, or a power cut left it empty
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def _put(self, content: Mapping[str, Any]) -> None:
         unfinished = self._path.with_name(f".{self._path.name}.part")
@@ -140,6 +158,7 @@ def _registered(host: Host, one: Registration) -> Host:
         sub_service=one.sub_service,
         roles=tuple(dict.fromkeys((*host.placement.roles, *one.roles))),
         registered=one.info,
+        registered_from=host.id,
     )
     other = copy.copy(host)  # what it does there, it does as the host does
     other.placement = placement

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from optiprov.deploy import Experiment
-from optiprov.deploy.watchdog import find_processes
+from optiprov.deploy.watchdog import end_processes, find_processes
 from optiprov.errors import DeploymentError, ScenarioError
 from tests.waiting import wait_until
 
@@ -113,7 +113,8 @@ def test_sub_services_and_roles_are_selected(write_services, begin_experiment):
     workflow = (
         "- hosts: cloud.board.1.job_manager.*\n  launch:\n"
         "    - shell: echo {{ _self.url }} {{ _self.port }} {{ _self.kept | to_json }}\n"
-        "- hosts: managers\n  launch:\n    - shell: echo {{ inventory_hostname }} {{ _self._id }}\n"
+        "- hosts: managers\n  launch:\n"
+        "    - shell: echo {{ inventory_hostname }} {{ _self._id }} $OPTIPROV_HOST\n"
         "- hosts: cloud\n  launch:\n    - shell: echo {{ _self.machine_id }}\n"
         "- hosts: edge\n  depends_on: [{service_selector: cloud.board.1.task_manager, prefix: t, grouping: "
         "aggregate}]\n  launch:\n    - shell: echo {{ t1_2.host_id }}\n"
@@ -126,7 +127,7 @@ def test_sub_services_and_roles_are_selected(write_services, begin_experiment):
     manager, worker = "cloud.board.1.job_manager.1", "cloud.board.1.task_manager.2"
     kept = '["cloud", 1, 1, "1_1", 512, "cloud.board.1.1"]'
     assert output(experiment, manager, 1) == f"127.0.0.1:8081 8081 {kept.replace(chr(34), '')}\n"
-    assert output(experiment, manager, 2) == f"{manager} 1_1_1\n"
+    assert output(experiment, manager, 2) == f"{manager} 1_1_1 cloud.board.1.1\n"
     assert output(experiment, worker, 1) == "2\n"
     assert output(experiment, "edge.client.1.1", 1) == f"{worker}\n"
     validate = yaml.safe_load((experiment.directory / "layers_services-validate.yaml").read_text())
@@ -225,6 +226,69 @@ def test_killed_command_leaves_no_service(boards):
     Experiment.open(boards).launch()
     assert output(experiment, "edge.client.1.1", 2) == "cloud.board.1.1\ncloud.board.1.2\n"
     Experiment.open(boards).destroy()
+
+
+WAITS = """\
+import pathlib
+from optiprov import Service
+
+
+class Board(Service):
+    def deploy(self):
+        self.start("exec sleep 300", name="before")
+        if not pathlib.Path({there!r}).exists():
+            self.run("echo waits; exec sleep 300", name="long")
+        self.register_service()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_command_that_is_ended_while_it_deploys_leaves_nothing(number, write_services):
+    """By kill -9, and by Ctrl-C while several hosts are waited for; `layers-services` again goes on."""
+    scenario = write_services({})
+    there = scenario / "there"
+    (scenario / "artifacts" / "Board.py").write_text(WAITS.format(there=str(there)))
+    command = [sys.executable, "-m", "optiprov.cli", "layers-services", str(scenario)]
+    begin = "import os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    begin += "os.execv(sys.argv[1], sys.argv[1:])"
+    with subprocess.Popen(
+        [sys.executable, "-c", begin, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        waits = "2*/logs/cloud.board.1.?/services-*-long.out"
+        wait_until(lambda: [path.read_text() for path in scenario.glob(waits)] == ["waits\n"] * 2)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 130)
+    (directory,) = scenario.glob("2*")
+    experiment = Experiment.open(directory)
+    wait_until(lambda: servers(experiment) == [])
+    assert not (directory / "services.json").exists()
+    there.touch()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(scenario.glob("2*")) == [directory]
+    assert len(servers(experiment)) == 2
+    Experiment.open(scenario).prepare()
+    assert len(servers(experiment)) == 2
+    Experiment.open(scenario).destroy()
+
+
+def test_services_of_a_machine_that_was_started_anew_are_deployed_again(boards, begin_experiment):
+    """Of another boot nothing runs, whatever processes have these ids now; a file that is cut off is none."""
+    begin_experiment(boards).layers_services()
+    (path,) = boards.glob("2*/services.json")
+    experiment = Experiment.open(boards)
+    before = servers(experiment)
+    experiment.prepare()
+    assert servers(experiment) == before
+    end_processes((), set(before))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "boot_id": "another"}))
+    Experiment.open(boards).prepare()
+    assert len(servers(experiment)) == 2
+    end_processes((), set(servers(experiment)))
+    path.write_text('{"services": [')
+    Experiment.open(boards).launch()
+    assert output(experiment, "edge.client.1.1", 2) == "red blue 512\n"
 
 
 def test_service_that_ends_is_told(boards, begin_experiment, caplog):

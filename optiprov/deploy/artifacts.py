@@ -36,7 +36,7 @@ def may_have_services(names: Collection[str], artifacts_dir: Path) -> bool:
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111  no exception
     return (
         not _SHIPPED.isdisjoint(names)
-        or any(_has(path, _SERVICE) for path in _in(str(artifacts_dir), ".py"))
+        or any(map(mentions_services, _in(str(artifacts_dir), ".py")))
         or bool(_in(os.path.join(data, "optiprov", "services"), ".py"))  # noqa: PTH118  quick
         or any(
             _has(f"{path}/entry_points.txt", _GROUP) for one in sys.path for path in _in(one, ".dist-info")
@@ -48,6 +48,11 @@ _SHIPPED = frozenset({"Container", "Mosquitto", "Provenance"})
 _SERVICE = re.compile(rb"\bService\b|\boptiprov\.deploy\.services\b")
 _GROUP = re.compile(rb"^\[optiprov\.services\]", re.MULTILINE)
 _MAX_BYTES = 1 << 20
+
+
+def mentions_services(path: str) -> bool:
+    """Whether a file may have the class of a service, as a look at its bytes tells."""
+    return _has(path, _SERVICE)
 
 
 def _in(directory: str, suffix: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING
 
 from optiprov.deploy.frozen import frozen
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 
 _HOMES = ("optiprov", "e2clab")
 _BASE = "Service"
-_MAX_BYTES = 1 << 20
-_MENTION = re.compile(rb"\bService\b|\boptiprov\.deploy\.services\b")
+_OURS = frozenset({_BASE, "Container", "Mosquitto", "Provenance"})
 
 
 @frozen
@@ -66,15 +64,6 @@ class ServiceFile:
         return [one for one in self.classes if not one.is_extended]
 
 
-def mentions_services(path: Path) -> bool:
-    """Whether a file may have a class of a service, which a look at its bytes tells."""
-    try:
-        with path.open("rb") as file:
-            return _MENTION.search(file.read(_MAX_BYTES)) is not None
-    except OSError:
-        return False
-
-
 def read_file(path: Path) -> ServiceFile:
     """What a file has of services. Nothing of it is run."""
     try:
@@ -85,7 +74,7 @@ def read_file(path: Path) -> ServiceFile:
         return ServiceFile(path, problem=(1, f"cannot be read: {error}."))
     imported = _imported(tree)
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    found = {name: node for name, node in classes.items() if _is_service(node, classes, imported, ())}
+    found = {name: node for name, node in classes.items() if _is_service(node, classes, imported)}
     extended = {base for node in classes.values() for base in _bases(node)}
     return ServiceFile(
         path,
@@ -100,7 +89,7 @@ def read_file(path: Path) -> ServiceFile:
             for name, node in found.items()
         ),
         tuple((name, node.lineno) for name, node in classes.items() if name not in found),
-        any(name in (_BASE, f"{module}.{_BASE}") for name, module in imported.items()) or bool(found),
+        _BASE in imported.values() or bool(found),
         None if any(map(_makes_names, ast.walk(tree))) else frozenset(_texts(tree)),
         next((line for line, module in _modules(tree) if module.partition(".")[0] == "enoslib"), None),
     )
@@ -157,28 +146,30 @@ def _base_there(base: str, imported: dict[str, str]) -> str | None:
     return (rest or imported[first]).rpartition(".")[2]
 
 
-def _is_service(
-    node: ast.ClassDef, classes: dict[str, ast.ClassDef], imported: dict[str, str], above: tuple[str, ...]
-) -> bool:
-    for base in _bases(node):
-        if base in classes:
-            if base not in above and _is_service(classes[base], classes, imported, (*above, base)):
-                return True
-        elif (there := _base_there(base, imported)) is not None and there in _OURS:
-            return True
-    return False
+def _is_service(node: ast.ClassDef, classes: dict[str, ast.ClassDef], imported: dict[str, str]) -> bool:
+    """Whether a class is made from ours, also through others of the file."""
+    others = _without(classes, node)
+    return any(
+        _is_service(others[base], others, imported)
+        if base in others
+        else _base_there(base, imported) in _OURS
+        for base in _bases(node)
+    )
 
 
 def _has_deploy(node: ast.ClassDef, classes: dict[str, ast.ClassDef], imported: dict[str, str]) -> bool:
+    """Whether a class has the method, by itself, from others of the file, or from one of ours that ship."""
     if any(isinstance(each, ast.FunctionDef) and each.name == "deploy" for each in node.body):
         return True
-    for base in _bases(node):
-        if base in classes and base != node.name:
-            if _has_deploy(classes[base], classes, imported):
-                return True
-        elif _base_there(base, imported) not in (None, _BASE):
-            return True
-    return False
+    others = _without(classes, node)
+    return any(
+        _has_deploy(others[base], others, imported)
+        if base in others
+        else _base_there(base, imported) in _OURS - {_BASE}
+        for base in _bases(node)
+    )
 
 
-_OURS = frozenset({_BASE, "Container", "Mosquitto", "Provenance"})
+def _without(classes: dict[str, ast.ClassDef], node: ast.ClassDef) -> dict[str, ast.ClassDef]:
+    """The other classes: one that is made from itself, round a corner, has no end."""
+    return {name: one for name, one in classes.items() if one is not node}

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optiprov.deploy.artifacts import mentions_services
 from optiprov.deploy.frozen import frozen
-from optiprov.deploy.services.reading import mentions_services, read_file
+from optiprov.deploy.services.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +68,7 @@ def service_files(directory: Path) -> list[ServiceFile]:
         paths = sorted(path for path in directory.iterdir() if path.suffix == ".py")
     except OSError:
         return []
-    return [read_file(path) for path in paths if mentions_services(path)]
+    return [read_file(path) for path in paths if mentions_services(str(path))]
 
 
 def added_directory() -> Path:

@@ -80,10 +80,10 @@ class ProcessTable:
         self._started: dict[int, _Started] = {}
         self._is_open = True
 
-    @property
-    def is_open(self) -> bool:
-        """Whether processes may be started: they are not being ended."""
-        return self._is_open
+    def is_ended(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether `end_all` has ended a process, or is about to: then its end is no surprise."""
+        with self._lock:
+            return not self._is_open or process.pid not in self._started
 
     def open(self) -> None:
         """Allow processes to be started (again, after `end_all`)."""

@@ -111,7 +111,7 @@ class Running:
     def _reap(self) -> None:
         self._process.wait()
         self._processes.note_end(self._process)
-        if not self._is_stopped and self._processes.is_open:
+        if not self._is_stopped and not self._processes.is_ended(self._process):
             logger.warning("%s on host %s has %s", self.name, self.host, self.last_words())
 
 
@@ -143,7 +143,7 @@ class HostWork:
         processes.note_end(process)
         shown = shown_command(command)
         self.log(f"ran {shown!r}: exit status {status}", invocation.stdout)
-        if not has_ended and processes.is_open:
+        if not has_ended and not processes.is_ended(process):
             raise DeploymentError(f"{shown!r} on host {self._host.id}: not done in {timeout_s:g} s")
         outputs = (path.read_bytes().decode(errors="replace") for path in _outputs(invocation))
         return Ran(self._host.id, shown, status, *outputs)
@@ -199,7 +199,7 @@ class HostWork:
         options: Options,
     ) -> Invocation:
         argv = [self._host.shell, "-c", command] if isinstance(command, str) else list(map(str, command))
-        name = name or shown_command(command).split(maxsplit=1)[0].rpartition("/")[2]
+        name = name or next(iter(shown_command(command).split()), "nothing").rpartition("/")[2]
         stdout, stderr = self._workbench.log_paths(self._host.id, STAGE, name)
         own = {key: str(value) for key, value in (options.env or {}).items()}
         environment = {**self._environment, **own}

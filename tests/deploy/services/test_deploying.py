@@ -108,6 +108,23 @@ def test_service_runs_until_it_is_finalized(boards, begin_experiment):
     assert "started 'python3 -m http.server" in log
 
 
+def test_services_are_deployed_for_each_set_of_variables(boards, begin_experiment, caplog):
+    """As `deploy --app-conf` does it: what the first launch had has ended, which is no surprise."""
+    (boards / "workflow_env.yaml").write_text("small: {size: 1}\nlarge: {size: 2}\n")
+    experiment = begin_experiment(boards)
+    with experiment.whole("deploy"):
+        experiment.layers_services()
+        experiment.prepare()
+        for app_conf in ("small", "large"):
+            experiment.launch(app_conf)
+            asked = experiment.directory / app_conf / "logs" / "edge.client.1.1" / "launch-01-shell.out"
+            assert asked.read_text() == "cloud.board.1.1\ncloud.board.1.2\n"
+            assert len(servers(experiment)) == 2
+            experiment.finalize(app_conf, is_last=app_conf == "large")
+            assert servers(experiment) == []
+    assert "has ended" not in caplog.text
+
+
 def test_sub_services_and_roles_are_selected(write_services, begin_experiment):
     """E2Clab's older form: a host is two things, each by its own id, port and keys."""
     workflow = (

@@ -111,7 +111,7 @@ def _as_json(directory: Path, checked: Checked) -> dict[str, Any]:
                 "testbed": placement.testbed,
                 "roles": list(placement.roles),
                 "metadata": placement.metadata,
-                "service": _place(scenario, placement),
+                "deployed_by": _place(scenario, placement),
             }
             for placement in (scenario.placements if scenario else ())
         ],

@@ -92,7 +92,7 @@ def installed_sources() -> dict[str, ServiceSource]:
 def shipped_sources() -> dict[str, ServiceSource]:
     """Ours, by the name."""
     return {
-        name: ServiceSource(name, SHIPPED, name, module=module, about=_ABOUT[name])
+        name: ServiceSource(name, SHIPPED, name, module=module, about=_ABOUT[name], words=frozenset())
         for name, module in SHIPPED_CLASSES.items()
     }
 

@@ -168,6 +168,15 @@ def read_file_of(text, path=Path("a.py")):
         return read_file(Path(directory) / path)
 
 
+def test_patterns_of_sub_services_that_nobody_registers_are_told(check_services):
+    """Those that ship register their hosts as they are."""
+    layers = "environment: {local: }\nlayers: [{name: cloud, services: [{name: Provenance}]}]\n"
+    _, problems = check_services({}, PATTERNS.format("cloud.provenance.1"), layers)
+    assert problems == []
+    _, problems = check_services({}, PATTERNS.format("cloud.provenance.1.store"), layers)
+    assert "got 'cloud.provenance.1.store', which matches no service" in problems[0]
+
+
 def test_enoslib_that_is_not_installed_stops_deploying(check_services):
     """The check tells the line of the import, and what to use instead."""
     scenario, _ = check_services({"Board": f"import enoslib as en\n{BOARD}"})

@@ -183,7 +183,7 @@ class Deployment:
         self._equipment.arrange(self.output_dir, self._given_variables)
 
     def prepare(self) -> Path:
-        """Deploy the hosts, unless they are, and run the stage prepare.
+        """Deploy the hosts and the services that have a class, unless they are, and run the stage prepare.
 
         Returns:
             The directory of the deployment.

@@ -69,7 +69,7 @@ def _deploy(
         raise DeploymentError(f"{source.place}: {named} was stopped while it was deployed.") from None
     except (DeploymentError, TemplateError) as error:
         raise DeploymentError(f"{where(source, error)}: {named} failed: {error}") from error
-    except Exception as error:  # the boundary to code of users
+    except (Exception, SystemExit) as error:  # the boundary to code of users
         message = f"{where(source, error)}: {named} failed on {_listed(hosts)}: {reason(error)}"
         raise DeploymentError(message) from error
     return DeployedService(

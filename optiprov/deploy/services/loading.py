@@ -37,7 +37,7 @@ def load_class(source: ServiceSource) -> type[Service]:
         try:
             module = _of_file(source.path) if source.path else importlib.import_module(source.module or "")
             found = getattr(module, source.class_name, None)
-        except Exception as error:  # the boundary to code of users
+        except (Exception, SystemExit) as error:  # the boundary to code of users
             raise DeploymentError(f"{where(source, error)}: cannot be imported: {reason(error)}") from error
     if not isinstance(found, type) or not issubclass(found, Service):
         raise DeploymentError(
@@ -49,13 +49,16 @@ def load_class(source: ServiceSource) -> type[Service]:
 
 @contextmanager
 def imports_for(source: ServiceSource) -> Iterator[None]:
-    """Let code of a service import `e2clab.services`, which is ours, and what lies beside its file."""
-    paths = [str(COMPAT), *([str(source.path.parent)] if source.path is not None else [])]
-    sys.path[:0] = paths
+    """Let code of a service import `e2clab.services`, which is ours, and what lies beside its file.
+
+    The latter comes last: a file of the artifacts may be called as a module of Python's that we import.
+    """
+    before, after = [str(COMPAT)], [str(source.path.parent)] if source.path is not None else []
+    sys.path[:] = [*before, *sys.path, *after]
     try:
         yield
     finally:
-        for path in paths:
+        for path in (*before, *after):
             if path in sys.path:
                 sys.path.remove(path)
 
@@ -71,7 +74,7 @@ def where(source: ServiceSource, error: BaseException) -> str:
     return f"{source.path}:{lines[-1] if lines else source.line}"
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """An error of a service's code, for messages."""
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "enoslib":
         return NO_ENOSLIB

@@ -46,7 +46,7 @@ class ServiceFile:
         imports_service: Whether it imports what services are made from.
         words: The texts in it, in lower case, names of sub services and roles among them; None where some of
             these names are made when it runs.
-        enoslib_line: Where it imports EnOSlib, None where it does not.
+        enoslib_line: Where it imports EnOSlib whatever happens, None where it does not.
         problem: Why it cannot be read, with the line; None if it can.
     """
 
@@ -91,7 +91,7 @@ def read_file(path: Path) -> ServiceFile:
         tuple((name, node.lineno) for name, node in classes.items() if name not in found),
         _BASE in imported.values() or bool(found),
         None if any(map(_makes_names, ast.walk(tree))) else frozenset(_texts(tree)),
-        next((line for line, module in _modules(tree) if module.partition(".")[0] == "enoslib"), None),
+        next((node.lineno for node in tree.body if "enoslib" in _modules(node)), None),
     )
 
 
@@ -112,13 +112,13 @@ def _makes_names(node: ast.AST) -> bool:
     )
 
 
-def _modules(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """The modules that a file imports, with the line."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.lineno, node.module
+def _modules(node: ast.stmt) -> set[str]:
+    """The packages that a statement imports from."""
+    if isinstance(node, ast.Import):
+        return {alias.name.partition(".")[0] for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        return {node.module.partition(".")[0]}
+    return set()
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:

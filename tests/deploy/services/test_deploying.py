@@ -180,6 +180,7 @@ def test_sub_services_and_roles_are_selected(write_services, begin_experiment):
         ),
         ("self.register_service(sub_service='a.b')", r"sub_service: got 'a.b', expected a name"),
         ("self.register_service(service_port='http')", r"service_port: got 'http', expected a port"),
+        ("import sys; sys.exit(0)", r"on cloud.board.1.1, cloud.board.1.2: SystemExit: 0"),
         ("__import__('enoslib')", r"on cloud.board.1.1, cloud.board.1.2: enoslib is not installed"),
     ],
 )
@@ -317,6 +318,21 @@ def test_service_that_ends_is_told(boards, begin_experiment, caplog):
     wait_until(lambda: "web on host cloud.board.1." in caplog.text)
     assert "has ended with exit status -9" in caplog.text
     assert servers(experiment) == [second]
+
+
+def test_module_beside_a_class_is_imported(write_services, begin_experiment):
+    """But not in place of one of Python's; nothing of it stays on the path."""
+    board = (
+        "import queue\nfrom beside import COLOUR\nfrom optiprov import Service\n"
+        "class Board(Service):\n  def deploy(self):\n    queue.Queue()\n"
+        "    self.register_service(extra=[{'colour': COLOUR}])\n"
+    )
+    files = {"Board": board, "beside": "COLOUR = 'green'\n", "queue": "raise SystemExit\n"}
+    before = list(sys.path)
+    experiment = begin_experiment(write_services(files))
+    experiment.layers_services()
+    assert "colour: green" in (experiment.directory / "layers_services-validate.yaml").read_text()
+    assert sys.path == before
 
 
 def test_stopping_and_asking_within_deploy(write_services, begin_experiment):

@@ -183,6 +183,8 @@ def test_enoslib_that_is_not_installed_stops_deploying(check_services):
     (obstacle,) = scenario.obstacles
     assert "Board.py:1 imports enoslib: enoslib is not installed" in obstacle.message
     assert "self.run" in obstacle.message
+    scenario, _ = check_services({"Board": f"try:\n    import enoslib\nexcept ImportError: pass\n{BOARD}"})
+    assert scenario.obstacles == ()
 
 
 def test_plain_scenario_imports_nothing_of_services(write_services):

@@ -75,7 +75,7 @@ class Equipment:
         self._monitor = HostMonitor(deployment_id, directory, journal)
         self._supervisor: Supervisor | None = None
         self._given: dict[str, Any] = {}
-        self._services = _services_of(scenario, directory)
+        self._standing = _standing_of(scenario, directory)
 
     @property
     def supervisor(self) -> Supervisor | None:
@@ -130,7 +130,7 @@ class Equipment:
         if self.processes is not None:
             output_dir.mkdir(exist_ok=True)
             self._given = dict(given)
-            selected = self.hosts if self._services is None else self._services.selected(self.hosts)
+            selected = self.hosts if self._standing is None else self._standing.selected(self.hosts)
             variables = Variables(self._scenario, selected, given)
             record = WorkflowRecord(output_dir, self._on_play)
             self.workbench = Workbench(self._scenario, output_dir, variables, self.processes, record)
@@ -145,10 +145,10 @@ class Equipment:
         Raises:
             DeploymentError: One failed; what they have started has ended.
         """
-        if self._services is None or self.workbench is None:
+        if self._standing is None or self.workbench is None:
             return False
         variables = Variables(self._scenario, self.hosts, self._given)
-        if not self._services.deploy(self.hosts, self.workbench, variables):
+        if not self._standing.deploy(self.hosts, self.workbench, variables):
             return False
         self.arrange(self.workbench.directory, self._given)
         return True
@@ -171,8 +171,8 @@ class Equipment:
         """End the processes that this one started."""
         if self.processes is not None:
             self.processes.end_all()
-        if self._services is not None:
-            self._services.note_end(of_ours=True)
+        if self._standing is not None:
+            self._standing.note_end(of_ours=True)
 
     def end_unnoted(self) -> None:
         """End what this process started and had no time to note, as Ctrl-C came in between."""
@@ -187,8 +187,8 @@ class Equipment:
             end_processes((marker_of(self._id),), sessions)
             with suppress(OSError):  # the disk is full: the next command warns of them, no more
                 forget_left(self._journal)
-            if self._services is not None:
-                self._services.note_end()
+            if self._standing is not None:
+                self._standing.note_end()
         if self._scenario.is_monitored:
             self._monitor.stop()
 
@@ -197,8 +197,8 @@ class Equipment:
         self._infrastructure.detach()
         if self._supervisor is not None:
             self._supervisor.close()
-        if self._services is not None:
-            self._services.note_left()
+        if self._standing is not None:
+            self._standing.note_left()
 
     def remove(self) -> None:
         """Remove the hosts, and say so in the journal."""
@@ -209,7 +209,7 @@ class Equipment:
                 self._journal.write("finalized")
 
 
-def _services_of(scenario: Scenario, directory: Path) -> StandingServices | None:
+def _standing_of(scenario: Scenario, directory: Path) -> StandingServices | None:
     """The services that have a class; None where none has."""
     if not scenario.services:
         return None

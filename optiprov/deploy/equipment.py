@@ -148,8 +148,12 @@ class Equipment:
         if self._standing is None or self.workbench is None:
             return False
         variables = Variables(self._scenario, self.hosts, self._given)
-        if not self._standing.deploy(self.hosts, self.workbench, variables):
-            return False
+        try:
+            if not self._standing.deploy(self.hosts, self.workbench, variables):
+                return False
+        except BaseException:
+            self.end_processes()
+            raise
         self.arrange(self.workbench.directory, self._given)
         return True
 

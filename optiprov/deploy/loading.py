@@ -253,7 +253,7 @@ class _Loader:
             return ()
         for index, rule in elements(source.value, "networks"):
             for key in ("src", "dst"):
-                known.check(source, ("networks", index, key), rule.get(key), self._problems)
+                known.of_files().check(source, ("networks", index, key), rule.get(key), self._problems)
         content = validate(source, NetworkFile, self._problems, value=source.value)
         rules = tuple(content.networks or ()) if content else ()
         self._notices = network_notices(source, len(rules))

@@ -74,6 +74,10 @@ class KnownHosts:
             problems, key_path, f"got {pattern!r}, which matches no service. {hint}There are: {listed}."
         )
 
+    def of_files(self) -> KnownHosts:
+        """The hosts as the files have them: networks lie between these, not between what is registered."""
+        return KnownHosts(self.hosts, self.is_guess)
+
     def may_register(self, pattern: Any) -> bool:
         """Whether classes of services may register what a pattern selects, under other names and keys."""
         if not self.registering or not isinstance(pattern, str):

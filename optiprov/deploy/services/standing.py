@@ -42,11 +42,7 @@ class StandingServices:
             return False
         self._file.end_left()
         workbench.processes.open()
-        try:
-            self._file.write(deploy_services(hosts, workbench, variables))
-        except BaseException:
-            workbench.processes.end_all()
-            raise
+        self._file.write(deploy_services(hosts, workbench, variables))
         self._are_ours = True
         return True
 

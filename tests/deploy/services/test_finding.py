@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from optiprov.deploy import check_scenario
 from optiprov.deploy.services.reading import read_file
 
 HEAD = "from optiprov import Service\n"
@@ -175,6 +176,20 @@ def test_patterns_of_sub_services_that_nobody_registers_are_told(check_services)
     assert problems == []
     _, problems = check_services({}, PATTERNS.format("cloud.provenance.1.store"), layers)
     assert "got 'cloud.provenance.1.store', which matches no service" in problems[0]
+
+
+def test_networks_lie_between_hosts_of_the_scenario(write_services):
+    """A rule for a sub service would never apply: it is told, one for the service is right."""
+    registers = BODY.format("sub_service='master'")
+    scenario = write_services({"Board": f"{HEAD}class Board(Service):\n{registers}"})
+    rule = "networks: [{{src: {}, dst: edge, delay: 1ms, rate: 1gbit}}]\n"
+    (scenario / "network.yaml").write_text(rule.format("cloud.board"))
+    assert check_scenario(scenario).problems == ()
+    (scenario / "network.yaml").write_text(rule.format("cloud.board.1.master"))
+    (problem,) = check_scenario(scenario).problems
+    assert "network.yaml:1: networks.src: got 'cloud.board.1.master', which matches no service" in str(
+        problem
+    )
 
 
 def test_enoslib_that_is_not_installed_stops_deploying(check_services):

@@ -96,7 +96,7 @@ class Service:
         Raises:
             DeploymentError: A host is not one of the service, or what is given is of another shape.
         """
-        given = [each for each in (hosts, roles, _roles) if each]
+        given = [each for each in (hosts, roles, _roles) if each is not None]
         chosen = unique(given[0]) if given else self.hosts
         for host in chosen:
             if not any(host is own for own in self.hosts):
@@ -213,7 +213,7 @@ class Service:
         return self._registry
 
     def _each(self, hosts: Any, do: Callable[[ServiceHost], T]) -> list[T]:
-        chosen = unique(hosts) if hosts else self.hosts
+        chosen = self.hosts if hosts is None else unique(hosts)
         if len(chosen) == 1:
             return [do(chosen[0])]
         pool = ThreadPoolExecutor(min(_SIDE_BY_SIDE, max(len(chosen), 1)))

@@ -335,6 +335,22 @@ def test_module_beside_a_class_is_imported(write_services, begin_experiment):
     assert sys.path == before
 
 
+def test_no_hosts_are_none(write_services, begin_experiment):
+    """An empty list, such as the workers of a service of one host, is not all hosts."""
+    board = (
+        "from optiprov import Service\nclass Board(Service):\n  def deploy(self):\n"
+        "    workers = self.hosts[2:]\n"
+        "    assert self.run('exit 1', workers) == []\n"
+        "    self.register_service(sub_service='master')\n"
+        "    self.register_service(hosts=workers, sub_service='worker')\n"
+    )
+    experiment = begin_experiment(write_services({"Board": board}))
+    experiment.layers_services()
+    validate = yaml.safe_load((experiment.directory / "layers_services-validate.yaml").read_text())
+    hosts = validate["layers"][0]["services"][0]["hosts"]
+    assert [host["selector"] for host in hosts] == ["cloud.board.1.master.1", "cloud.board.1.master.2"]
+
+
 def test_stopping_and_asking_within_deploy(write_services, begin_experiment):
     """`stop` ends what `start` has begun, by name; `run` gives what was printed."""
     board = (

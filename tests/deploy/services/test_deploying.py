@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
 
-from optiprov.deploy import Experiment
+from optiprov.deploy import Deployment, Experiment, load_scenario
 from optiprov.deploy.watchdog import end_processes, find_processes
 from optiprov.errors import DeploymentError, ScenarioError
 from tests.waiting import wait_until
@@ -333,6 +334,38 @@ def test_module_beside_a_class_is_imported(write_services, begin_experiment):
     experiment.layers_services()
     assert "colour: green" in (experiment.directory / "layers_services-validate.yaml").read_text()
     assert sys.path == before
+
+
+def test_class_that_cannot_be_imported_is_told(write_services, begin_experiment):
+    """With the line of its file that raises."""
+    board = "from optiprov import Service\nraise ValueError('no')\n"
+    board += "class Board(Service):\n  def deploy(self): pass\n"
+    experiment = begin_experiment(write_services({"Board": board}))
+    with pytest.raises(DeploymentError, match=r"Board.py:2: cannot be imported: ValueError: no"):
+        experiment.layers_services()
+
+
+def test_deployment_that_is_stopped_while_it_deploys_services_ends_them(write_services, tmp_path):
+    """As a trial is cancelled: what waits fails, what comes after is not begun, and nothing runs."""
+    board = (
+        "from optiprov import Service\nclass Board(Service):\n  def deploy(self):\n"
+        "    self.run('echo waits; exec sleep 300', self.hosts[0], name='long', check=False)\n"
+        "    self.start('exec sleep 300')\n"
+    )
+    deployment = Deployment(load_scenario(write_services({"Board": board})), tmp_path / "deployment")
+    waits = tmp_path / "deployment" / "logs" / "cloud.board.1.1" / "services-01-long.out"
+    with ThreadPoolExecutor() as pool:
+        preparing = pool.submit(deployment.prepare)
+        wait_until(lambda: waits.exists() and waits.read_text() == "waits\n")
+        deployment.stop()
+        with pytest.raises(
+            DeploymentError, match=r"class Board of the service cloud.board.1 was stopped while"
+        ):
+            preparing.result(60)
+    assert find_processes((f"OPTIPROV_DEPLOYMENT={deployment.id}",), set()) == []
+    with pytest.raises(DeploymentError, match="was stopped: only finalize"):
+        deployment.prepare()
+    deployment.finalize()
 
 
 def test_no_hosts_are_none(write_services, begin_experiment):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -154,7 +155,7 @@ class _Loader:
             check_environments(source, around, self._problems)
             check_firewall_rules(source, known, self._problems)
         plays = self._workflow(around)
-        networks = self._networks(known)
+        networks = self._networks(around)
         problems = self._problems.in_order()
         if problems or source is None or content is None:
             return Checked(None, problems)
@@ -219,16 +220,25 @@ class _Loader:
         check_plays(source, around, self._problems)
         return plays
 
-    def _networks(self, known: KnownHosts) -> tuple[Network, ...]:
+    def _networks(self, around: Surroundings) -> tuple[Network, ...]:
         source = self._read(NETWORK, required=False)
         if source is None or source.value is None:
             return ()
+        from optiprov.deploy.network.check import check_overlaps, check_templates  # few have a network
+
         for index, rule in elements(source.value, "networks"):
             for key in ("src", "dst"):
-                known.check(source, ("networks", index, key), rule.get(key), self._problems)
+                around.known.check(source, ("networks", index, key), rule.get(key), self._problems)
+        check_templates(source, around, self._problems)
         content = validate(source, NetworkFile, self._problems, value=source.value)
-        rules = tuple(content.networks or ()) if content else ()
-        self._notices = network_notices(source, len(rules))
+        found = content.networks or () if content else ()
+        rules = tuple(
+            dataclasses.replace(rule, line=source.line(("networks", index)))
+            for index, rule in enumerate(found)
+        )
+        notices = Problems()
+        check_overlaps(source, rules, around.known, notices)
+        self._notices = (*network_notices(source, len(rules)), *notices.in_order())
         return rules
 
     def _app_confs(self) -> tuple[Mapping[str, Mapping[str, Any]], list[dict[Any, Any]]]:

@@ -35,9 +35,12 @@ class NetworkEmulator(ABC):
 
     Attributes:
         description: How it does so, in a few words for people, such as `tc netem` or `in user space`.
+        outlives_processes: Whether links stay emulated when the processes of the deployment have ended, so
+            that they have to be taken off before the hosts are given back.
     """
 
     description: str
+    outlives_processes: bool = False
 
     @abstractmethod
     def apply(self, links: Sequence[Link]) -> None:

@@ -16,12 +16,16 @@ from optiprov.deploy.supervisor import Supervisor
 from optiprov.deploy.variables import Variables
 from optiprov.deploy.watchdog import end_processes, not_recycled
 from optiprov.deploy.workbench import Workbench
+from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from optiprov.deploy.journal import Journal
+    from optiprov.deploy.network.applied_rules import AppliedRules
+    from optiprov.deploy.network.validation import Effort
+    from optiprov.deploy.network.verdict import Finding
     from optiprov.deploy.scenario import Scenario
 
 
@@ -73,6 +77,7 @@ class Equipment:
         self._infrastructure = Infrastructure(scenario)
         self._monitor = HostMonitor(deployment_id, directory, journal)
         self._supervisor: Supervisor | None = None
+        self._applied_rules: AppliedRules | None = None
 
     @property
     def supervisor(self) -> Supervisor | None:
@@ -130,6 +135,57 @@ class Equipment:
             record = WorkflowRecord(output_dir, self._on_play)
             self.workbench = Workbench(self._scenario, output_dir, variables, self.processes, record)
         return self.workbench
+
+    @property
+    def applied_rules(self) -> AppliedRules | None:
+        """What lies between the hosts; None where the scenario has no rules, or there are no hosts yet."""
+        if self._applied_rules is None and self._scenario.networks and self.hosts:
+            from optiprov.deploy.network.applied_rules import AppliedRules  # few scenarios have rules
+
+            groups = self._infrastructure.groups()
+            self._applied_rules = AppliedRules(self._scenario, self._directory, self._journal, groups)
+        return self._applied_rules
+
+    def apply_network(
+        self, optimization_config: Mapping[str, Any], *, is_final: bool, is_asked_for: bool = False
+    ) -> None:
+        """Emulate what the rules of the scenario ask for, as `AppliedRules.apply` does.
+
+        Raises:
+            DeploymentError: A rule cannot be used, or not be emulated.
+        """
+        if self.workbench is not None and (applied_rules := self.applied_rules) is not None:
+            variables = self.workbench.variables.general(optimization_config)
+            applied_rules.apply(variables, is_final=is_final, is_asked_for=is_asked_for)
+
+    def validate_network(
+        self, effort: Effort, *, is_all: bool, on_step: Callable[[str, int, int], None]
+    ) -> list[Finding]:
+        """Measure what is emulated, and write what came of it.
+
+        Raises:
+            DeploymentError: Nothing is emulated, or a host cannot measure.
+        """
+        from optiprov.deploy.network.report import write_report
+        from optiprov.deploy.network.state import NetworkState, as_links
+        from optiprov.deploy.network.validation import Validation, links_to_measure
+
+        rows = NetworkState.read(self._directory).links
+        if not rows or self.processes is None:
+            raise DeploymentError(
+                f"{self._directory}: no rule of network.yaml is emulated: there is nothing to measure. "
+                "`optiprov network SCENARIO` applies them, `optiprov network SCENARIO show` tells of each."
+            )
+        self.processes.open()
+        chosen = links_to_measure(rows, as_links(rows), is_all=is_all)
+        findings = Validation(self.hosts, self.processes, effort, on_step).run(chosen)
+        write_report(self._directory, findings)
+        return findings
+
+    def end_network(self) -> None:
+        """Take off the rules that would stay on hosts which go on without the deployment."""
+        if self.applied_rules is not None:
+            self.applied_rules.end()
 
     def start_monitor(self) -> None:
         """Record the load of the hosts, where the scenario asks for it and somebody stores it."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from optiprov.deploy.journal import Journal
+    from optiprov.deploy.network.base import NetworkEmulator
     from optiprov.deploy.placement import Placement
     from optiprov.deploy.providers.files import HostFiles
 
@@ -138,6 +139,10 @@ class Provider(ABC):
         Raises:
             DeploymentError: They cannot be had.
         """
+
+    def emulator(self) -> NetworkEmulator | None:
+        """What emulates networks between its hosts, once they are deployed; None where nothing does."""
+        return None
 
     @abstractmethod
     def detach(self) -> None:

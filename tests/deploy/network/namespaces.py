@@ -50,6 +50,19 @@ class NamespacedHost:
         """The command that runs another one in the namespace."""
         return [*self.entering, *argv]
 
+    def start(self, argv, *, chdir, environment, stdout, stderr):
+        """Start a process in the namespace, as hosts do."""
+        with stdout.open("ab") as out, stderr.open("ab") as err:
+            return subprocess.Popen(
+                self.enclosed(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=chdir,
+                env={"PATH": os.environ["PATH"], **environment},
+                start_new_session=True,
+            )
+
     def run(self, *argv, **options):
         """Run a command in the namespace, to its end; return what it prints."""
         options = {"capture_output": True, "text": True, "check": True, **options}

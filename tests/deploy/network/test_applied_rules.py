@@ -1,0 +1,216 @@
+"""When rules are applied, changed and taken off in the life of a deployment."""
+
+import json
+
+import pytest
+
+from optiprov.deploy import Deployment, load_scenario
+from optiprov.deploy.network.base import NetworkEmulator
+from optiprov.deploy.network.state import NetworkState
+from optiprov.deploy.providers import PROVIDERS
+from optiprov.deploy.providers.local import LocalProvider
+from optiprov.errors import DeploymentError
+
+FIXED = "networks:\n- {src: edge, dst: cloud, delay: 10ms, symmetric: true}\n"
+CHOSEN = FIXED + "- {src: edge, dst: cloud, delay: '{{ optimization_config.delay_ms }}ms'}\n"
+MASTER, WORKER = "cloud.master.1.1", "edge.worker.1.1"
+
+
+class Recorder(NetworkEmulator):
+    """An emulator that only notes what it is asked for."""
+
+    description = "notes"
+    outlives_processes = True
+
+    def __init__(self):
+        self.applied = []
+        self.fails = False
+
+    def apply(self, links):
+        """Note the links."""
+        if self.fails:
+            raise DeploymentError("the host is gone")
+        self.applied.append({(link.source, link.destination): link.delay_s for link in links})
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    """What is asked for of the emulator of hosts with addresses of their own, on the testbed `local`."""
+    recorder = Recorder()
+
+    class ApartProvider(LocalProvider):
+        def deploy(self, placements, request):
+            hosts = super().deploy(placements, request)
+            for number, host in enumerate(hosts, 2):
+                host.address = f"127.0.0.{number}"
+            return hosts
+
+        def emulator(self):
+            return recorder
+
+    monkeypatch.setitem(PROVIDERS, "local", f"{__name__}:ApartProvider")
+    monkeypatch.setitem(globals(), "ApartProvider", ApartProvider)
+    return recorder
+
+
+@pytest.fixture
+def with_rules(write_scenario, deploy):
+    """Makes a deployment of a scenario with rules."""
+
+    def make(network=FIXED, **arguments):
+        return deploy(scenario=write_scenario(network=network), **arguments)
+
+    return make
+
+
+def test_rules_are_applied_before_prepare_and_noted(with_rules, recorder):
+    """Both directions; the file says what is emulated by what, and the journal that it was going to be."""
+    deployment = with_rules()
+    deployment.prepare()
+    assert recorder.applied == [{(MASTER, WORKER): 0.01, (WORKER, MASTER): 0.01}]
+    state = json.loads((deployment.directory / "network.json").read_text())
+    assert state["links"][0] == {
+        "source": MASTER,
+        "destination": WORKER,
+        "delay_s": 0.01,
+        "rate_bit_s": None,
+        "loss_share": 0.0,
+        "rules": [2],
+        "emulator": "notes",
+    }
+    assert (state["is_changing"], state["not_emulated"]) == (False, [])
+    assert '"event": "links"' in (deployment.directory / "journal.jsonl").read_text()
+
+
+def test_launch_changes_what_its_configuration_chooses(with_rules, recorder):
+    """On the same hosts; nothing is done where nothing changes."""
+    deployment = with_rules(CHOSEN)
+    deployment.prepare()
+    for delay_ms in (28, 28, 5):
+        deployment.launch({"delay_ms": delay_ms})
+    back = {(MASTER, WORKER): 0.01}
+    there = [{(WORKER, MASTER): delay_s} | back for delay_s in (0.01, 0.028, 0.005)]
+    assert recorder.applied == there
+    assert NetworkState.read(deployment.directory).links[1]["rules"] == [2, 3]
+
+
+def test_trial_applies_its_configuration_before_prepare(with_rules, recorder):
+    """As an optimization deploys: what is prepared is downloaded over the trial's network."""
+    deployment = with_rules(CHOSEN, variables={"optimization_config": {"delay_ms": 28}})
+    deployment.prepare()
+    deployment.launch({"delay_ms": 28})
+    assert recorder.applied == [{(MASTER, WORKER): 0.01, (WORKER, MASTER): 0.028}]
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({}, r"network\.yaml:3: networks\.delay: .* cannot be rendered: key 'delay_ms' is not"),
+        ({"delay_ms": "x"}, r"network\.yaml:3: networks\.delay: .* is rendered: got 'xms', expected a time"),
+    ],
+)
+def test_launch_that_gives_a_rule_nothing_to_use_fails(with_rules, recorder, config, said):
+    """Before any task runs, with line, key and value."""
+    deployment = with_rules(CHOSEN)
+    deployment.prepare()
+    with pytest.raises(DeploymentError, match=said):
+        deployment.launch(config)
+    assert len(recorder.applied) == 1
+    deployment.launch({"delay_ms": 1})
+
+
+def test_removed_rules_stay_off_until_they_are_asked_for(with_rules, recorder):
+    """Launches go on without them, in this process and in others."""
+    deployment = with_rules(is_detached=True)
+    deployment.prepare()
+    deployment.remove_network()
+    deployment.launch()
+    assert NetworkState.read(deployment.directory) == NetworkState(is_removed=True)
+    deployment.detach()
+    other = with_rules(directory=deployment.directory, deployment_id=deployment.id, is_detached=True)
+    other.attach()
+    other.launch()
+    assert recorder.applied[1:] == [{}]
+    other.apply_network()
+    assert recorder.applied[2:] == recorder.applied[:1]
+    assert not NetworkState.read(deployment.directory).is_removed
+
+
+@pytest.mark.parametrize("outlives", [True, False])
+def test_end_takes_off_what_would_stay_on_hosts(with_rules, recorder, outlives):
+    """Rules on machines that go on; what is gone with the processes needs nothing."""
+    recorder.outlives_processes = outlives
+    deployment = with_rules()
+    deployment.prepare()
+    deployment.finalize()
+    assert recorder.applied[1:] == ([{}] if outlives else [])
+    assert NetworkState.read(deployment.directory) == NetworkState()
+
+
+def test_host_that_is_gone_does_not_keep_a_deployment_from_ending(with_rules, recorder, caplog):
+    """Its rules went with it, or stay: that is told."""
+    deployment = with_rules()
+    deployment.prepare()
+    recorder.fails = True
+    deployment.finalize()
+    assert "rules may still hold on hosts of local: the host is gone" in caplog.text
+    assert not (deployment.directory / "hosts").exists()
+
+
+@pytest.mark.parametrize(
+    ("outlives", "cut_off", "expected"), [(True, False, 1), (True, True, 2), (False, False, 2)]
+)
+def test_next_process_knows_what_is_emulated(with_rules, recorder, outlives, cut_off, expected):
+    """It applies again what may be gone, or was cut off; else it leaves packets under way alone."""
+    recorder.outlives_processes = outlives
+    deployment = with_rules(is_detached=True)
+    deployment.prepare()
+    if cut_off:
+        state = NetworkState.read(deployment.directory)
+        state.is_changing = True
+        state.write(deployment.directory)
+    deployment.detach()
+    other = with_rules(directory=deployment.directory, deployment_id=deployment.id, is_detached=True)
+    other.attach()
+    other.launch()
+    assert len(recorder.applied) == expected
+    assert not NetworkState.read(deployment.directory).is_changing
+
+
+def test_emulator_that_fails_fails_the_stage_and_is_tried_again(with_rules, recorder):
+    """What is emulated is not known then: the next launch does not take it for done."""
+    deployment = with_rules()
+    recorder.fails = True
+    with pytest.raises(DeploymentError, match="the host is gone"):
+        deployment.prepare()
+    assert NetworkState.read(deployment.directory).is_changing
+    recorder.fails = False
+    deployment.prepare()
+    assert len(recorder.applied) == 1
+
+
+def test_hosts_that_share_an_address_talk_at_full_speed_and_it_is_told(with_rules, caplog):
+    """Local hosts without namespaces: once, with the rule; the deployment goes on."""
+    deployment = with_rules()
+    deployment.prepare()
+    deployment.launch()
+    told = [record.getMessage() for record in caplog.records if "not emulated" in record.getMessage()]
+    (message,) = [text for text in told if "share the address 127.0.0.1" in text]
+    assert (
+        "network.yaml:2: networks: not emulated from cloud.master.1.1 to edge.worker.1.1 and 1 more"
+        in message
+    )
+    with pytest.raises(DeploymentError, match=r"no rule of network\.yaml is emulated"):
+        deployment.validate_network(None)
+
+
+def test_scenario_without_rules_writes_nothing_of_networks(deploy):
+    """And imports nothing for them."""
+    deployment = deploy()
+    deployment.prepare()
+    deployment.launch()
+    deployment.apply_network()
+    deployment.remove_network()
+    assert not (deployment.directory / "network.json").exists()
+    assert load_scenario(deployment.scenario.directory).networks == ()
+    assert isinstance(deployment, Deployment)

@@ -98,10 +98,17 @@ class Prober:
         nothing = {"received": 0, "dropped": 0, "rate_bit_s": None}
         return int(told["sent"]), found or nothing
 
-    def tcp(self, source: str, destination: str, seconds: float) -> float | None:
-        """The bits that pass in a second over one connection; None where there is none."""
-        stream = next(self._numbers)
-        told = self._ask(source, destination, "tcp", self._ports(destination)["tcp"], stream, seconds)
+    def tcp(self, source: str, destination: str, seconds: float, buffer_bytes: int) -> float | None:
+        """The bits that pass in a second over one connection; None where there is none.
+
+        Args:
+            source: From which host.
+            destination: To which.
+            seconds: For how long.
+            buffer_bytes: How much waits to be acknowledged at most; 0 for as much as the host finds good.
+        """
+        stream, port = next(self._numbers), self._ports(destination)["tcp"]
+        told = self._ask(source, destination, "tcp", port, stream, seconds, buffer_bytes)
         if not told["is_connected"]:
             return None
         found = self._find(destination, stream, probe.CONNECT_TIMEOUT_S + 1)

@@ -6,7 +6,7 @@ taken by one clock: round trips by who asks, rates by the kernel that receives.
     probe.py serve ADDRESS LIFE_S
     probe.py echo ADDRESS PORT COUNT INTERVAL_S WAIT_S
     probe.py send ADDRESS PORT STREAM COUNT PAYLOAD_BYTES PACKETS_PER_S SECONDS
-    probe.py tcp ADDRESS PORT STREAM SECONDS
+    probe.py tcp ADDRESS PORT STREAM SECONDS BUFFER_BYTES
 
 Each prints lines of JSON. What serves prints its ports first, then a line for each stream that has ended.
 """
@@ -32,6 +32,7 @@ SO_TIMESTAMPNS, SO_RXQ_OVFL = 35, 40  # of Linux: when a packet came, and how ma
 SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
 TIMESPEC, COUNT = struct.Struct("@ll"), struct.Struct("@I")
 BUFFER_BYTES = 8 << 20
+USUAL_BUFFER_BYTES = 200_000
 IDLE_S = 4.0
 TICK_S = 0.001
 LATE_S = 0.01
@@ -238,10 +239,12 @@ def send(
     tell(sent=number, took_s=took)
 
 
-def connect(address: str, port: str, stream: str, seconds: str) -> None:
+def connect(address: str, port: str, stream: str, seconds: str, buffer_bytes: str) -> None:
     """Send for a time over a connection."""
     sending = make_socket(socket.SOCK_STREAM, address)
     sending.settimeout(CONNECT_TIMEOUT_S)
+    if 0 < int(buffer_bytes) < USUAL_BUFFER_BYTES:  # a larger one is held to that, left alone it grows
+        sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, int(buffer_bytes))
     block, is_connected = bytes(1 << 16), False
     try:
         sending.connect((address, int(port)))

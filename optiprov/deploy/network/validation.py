@@ -45,6 +45,8 @@ _LOSS_PACKETS_PER_S = 2500.0
 _LOSS_AT_ONCE = 4
 _PROBE_INTERVAL_S = 0.005
 _SPARE_S = 1.0
+_LEAST_BUFFER_BYTES = 1 << 15
+_BUFFER_S = 0.25
 _ATTEMPTS = 2
 
 
@@ -160,10 +162,11 @@ class Validation:
             for host in dict.fromkeys(one.link.destination for one in links):
                 prober.serve(host)  # they start side by side
             findings += [self._round_trip(prober, one) for one in delays]
-            findings += [self._rate(prober, one) for one in rates]
-            findings += [self._tcp(prober, one) for one in links]
             with ThreadPoolExecutor(_LOSS_AT_ONCE) as threads:
                 findings += threads.map(lambda one: self._loss(prober, one), losses)
+            # What fills queues comes last.
+            findings += [self._rate(prober, one) for one in rates]
+            findings += [self._tcp(prober, one) for one in links]
         order = {(one.link.source, one.link.destination): number for number, one in enumerate(links)}
         names = (ROUND_TRIP, UDP_RATE, LOSS, TCP_RATE)
         findings.sort(key=lambda one: (order[one.link.source, one.link.destination], names.index(one.name)))
@@ -207,7 +210,11 @@ class Validation:
     def _tcp(self, prober: Prober, one: MeasuredLink) -> Finding:
         link = one.link
         self._step(f"TCP {link.source} > {link.destination}")
-        found = prober.tcp(link.source, link.destination, self._effort.tcp_s)
+        buffer_bytes = 0
+        if link.rate_bit_s is not None:  # as much as is under way, and little in the queue
+            under_way_s = link.delay_s + (one.back.delay_s if one.back is not None else 0.0)
+            buffer_bytes = max(_LEAST_BUFFER_BYTES, round(link.rate_bit_s / 8 * (under_way_s + _BUFFER_S)))
+        found = prober.tcp(link.source, link.destination, self._effort.tcp_s, buffer_bytes)
         outcome = UNMEASURED if found is None else SHOWN
         judgement = Judgement(link.rate_bit_s, None, None, found, outcome)
         return Finding(link, one.rules, one.emulator, TCP_RATE, 0, judgement)

@@ -91,6 +91,7 @@ class Deployment:
             supervised=supervised or marker_of(self.id),
             is_detached=is_detached,
             on_play=on_play,
+            services=[url for name, url in provenance.items() if name in {"page", "broker"}],
         )
         self._runs = StageRuns(scenario.plays, self._equipment, self._on_failure)
         self._is_stopped = False

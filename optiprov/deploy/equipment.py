@@ -19,7 +19,7 @@ from optiprov.deploy.workbench import Workbench
 from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from optiprov.deploy.journal import Journal
@@ -42,6 +42,7 @@ class Equipment:
         supervised: What marks the processes that end with this process, `NAME=value`.
         is_detached: Whether the deployment outlives this process.
         on_play: Called with the stage when a play of it has ended.
+        services: URLs of what listens on this machine and hosts reach, beside those in the variables.
 
     Attributes:
         hosts: The hosts, in the order of the scenario; none before `provide`.
@@ -61,6 +62,7 @@ class Equipment:
         supervised: str,
         is_detached: bool,
         on_play: Callable[[str], None],
+        services: Sequence[str] = (),
     ) -> None:
         self.hosts: list[Host] = []
         self.processes: ProcessTable | None = None
@@ -74,6 +76,7 @@ class Equipment:
         self._supervised = supervised
         self._is_detached = is_detached
         self._on_play = on_play
+        self._services = services
         self._infrastructure = Infrastructure(scenario)
         self._monitor = HostMonitor(deployment_id, directory, journal)
         self._supervisor: Supervisor | None = None
@@ -83,6 +86,11 @@ class Equipment:
     def supervisor(self) -> Supervisor | None:
         """What ends the processes should this one die; None before `supervise`."""
         return self._supervisor
+
+    @property
+    def _ends_with_us(self) -> bool:
+        """Whether all of the deployment ends with this process, its monitor and network too."""
+        return self._supervised == marker_of(self._id)
 
     def supervise(self) -> None:
         """Have the processes that are started from now on end with this one, should it be killed."""
@@ -97,6 +105,9 @@ class Equipment:
         Raises:
             DeploymentError: They cannot be had.
         """
+        if self._supervisor is None:
+            self.supervise()
+        assert self._supervisor is not None  # noqa: S101  just made
         request = HostRequest(
             self._scenario.input_dirs,
             self._directory,
@@ -105,10 +116,11 @@ class Equipment:
             client_environment=self._client_environment,
             made=made,
             is_detached=self._is_detached,
+            isolation=self._scenario.isolation,
+            has_links=bool(self._scenario.networks),
+            services=self._services,
+            watch=self._supervisor.watch if self._ends_with_us else lambda _session: None,
         )
-        if self._supervisor is None:
-            self.supervise()
-        assert self._supervisor is not None  # noqa: S101  just made
         self.processes = ProcessTable(self._journal, self._supervisor)
         self.hosts = self._infrastructure.deploy(request)
         lacking = [host for host in self.hosts if PROVENANCE_ROLE in host.roles and not host.has_client]
@@ -191,9 +203,7 @@ class Equipment:
         """Record the load of the hosts, where the scenario asks for it and somebody stores it."""
         broker = self._environment | self._client_environment
         if self._scenario.is_monitored and "OPTIPROV_BROKER" in broker:
-            # Where all of the deployment ends with this process, the monitor does too.
-            is_whole = self._supervised == marker_of(self._id)
-            supervised = self._supervisor.environment if self._supervisor and is_whole else {}
+            supervised = self._supervisor.environment if self._supervisor and self._ends_with_us else {}
             self._monitor.start(self.hosts, {**broker, **supervised})
 
     def spool_dirs(self) -> list[Path]:

@@ -43,7 +43,8 @@ class ProviderContract:
     def test_hosts_are_journalled(self, hosts, journal):
         """Each host is in the journal."""
         events = [json.loads(line) for line in journal.path.read_text().splitlines()]
-        assert [(event["event"], event["id"]) for event in events] == [("host", host.id) for host in hosts]
+        hosts_written = [event["id"] for event in events if event["event"] == "host"]
+        assert hosts_written == [host.id for host in hosts]
 
     def test_hosts_are_taken_as_they_were_made(self, hosts, provider, scenario, tmp_path, journal):
         """Another process goes on with the hosts of the journal: the same address, port and files."""

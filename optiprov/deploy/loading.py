@@ -141,7 +141,8 @@ class _Loader:
         self._provider = provider
         self._chosen = app_confs
         self._problems = Problems()
-        self._notices: tuple[Problem, ...] = ()
+        self._notices = Problems()
+        self._network: YamlSource | None = None
 
     def check(self) -> Checked:
         providers = self._providers()
@@ -160,6 +161,7 @@ class _Loader:
         if problems or source is None or content is None:
             return Checked(None, problems)
         placements = place(content, providers.provider)
+        networked = network_notices(self._network, content, placements) if self._network else ()
         scenario = Scenario(
             directory=self._directory.resolve(),
             artifacts_dir=self._artifacts_dir.resolve(),
@@ -178,7 +180,7 @@ class _Loader:
                 ),
                 *ansible_obstacles(plays),
             ),
-            notices=(*monitoring_notices(source, content), *self._notices),
+            notices=(*monitoring_notices(source, content), *networked, *self._notices.in_order()),
         )
         return Checked(scenario, ())
 
@@ -236,9 +238,8 @@ class _Loader:
             dataclasses.replace(rule, line=source.line(("networks", index)))
             for index, rule in enumerate(found)
         )
-        notices = Problems()
-        check_overlaps(source, rules, around.known, notices)
-        self._notices = (*network_notices(source, len(rules)), *notices.in_order())
+        check_overlaps(source, rules, around.known, self._notices)
+        self._network = source if rules else None
         return rules
 
     def _app_confs(self) -> tuple[Mapping[str, Mapping[str, Any]], list[dict[Any, Any]]]:

@@ -92,7 +92,8 @@ class AppliedRules:
                 wanted.not_emulated.append(as_row(one, reason=reason))
             else:
                 wanted.links.append(as_row(one, emulator=emulator.description))
-        if wanted.not_emulated and wanted.not_emulated != state.not_emulated:
+        is_told = any(notice.key == "networks" for notice in self._scenario.notices)
+        if wanted.not_emulated != state.not_emulated and not is_told:
             self._tell(wanted.not_emulated)
         if is_asked_for or not self._is_emulated(wanted, state):
             self._change(wanted, state)

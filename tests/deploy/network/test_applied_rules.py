@@ -1,15 +1,18 @@
 """When rules are applied, changed and taken off in the life of a deployment."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from optiprov.deploy import Deployment, load_scenario
 from optiprov.deploy.network.base import NetworkEmulator
 from optiprov.deploy.network.state import NetworkState
+from optiprov.deploy.network.validation import Effort
 from optiprov.deploy.providers import PROVIDERS
 from optiprov.deploy.providers.local import LocalProvider
 from optiprov.errors import DeploymentError
+from tests.deploy.conftest import LAYERS
 
 FIXED = "networks:\n- {src: edge, dst: cloud, delay: 10ms, symmetric: true}\n"
 CHOSEN = FIXED + "- {src: edge, dst: cloud, delay: '{{ optimization_config.delay_ms }}ms'}\n"
@@ -33,23 +36,30 @@ class Recorder(NetworkEmulator):
         self.applied.append({(link.source, link.destination): link.delay_s for link in links})
 
 
+class ApartProvider(LocalProvider):
+    """Hosts with addresses of their own, of the loopback, and an emulator that notes."""
+
+    recorder = None
+
+    def deploy(self, placements, request):
+        """The hosts, each with an address."""
+        hosts = super().deploy(placements, replace(request, has_links=False))
+        for number, host in enumerate(hosts, 2):
+            host.address = f"127.0.0.{number}"
+        return hosts
+
+    def emulator(self):
+        """The one of the test."""
+        return self.recorder
+
+
 @pytest.fixture
 def recorder(monkeypatch):
     """What is asked for of the emulator of hosts with addresses of their own, on the testbed `local`."""
     recorder = Recorder()
 
-    class ApartProvider(LocalProvider):
-        def deploy(self, placements, request):
-            hosts = super().deploy(placements, request)
-            for number, host in enumerate(hosts, 2):
-                host.address = f"127.0.0.{number}"
-            return hosts
-
-        def emulator(self):
-            return recorder
-
     monkeypatch.setitem(PROVIDERS, "local", f"{__name__}:ApartProvider")
-    monkeypatch.setitem(globals(), "ApartProvider", ApartProvider)
+    monkeypatch.setattr(ApartProvider, "recorder", recorder)
     return recorder
 
 
@@ -57,8 +67,8 @@ def recorder(monkeypatch):
 def with_rules(write_scenario, deploy):
     """Makes a deployment of a scenario with rules."""
 
-    def make(network=FIXED, **arguments):
-        return deploy(scenario=write_scenario(network=network), **arguments)
+    def make(network=FIXED, layers=LAYERS, **arguments):
+        return deploy(scenario=write_scenario(network=network, layers=layers), **arguments)
 
     return make
 
@@ -189,19 +199,31 @@ def test_emulator_that_fails_fails_the_stage_and_is_tried_again(with_rules, reco
     assert len(recorder.applied) == 1
 
 
-def test_hosts_that_share_an_address_talk_at_full_speed_and_it_is_told(with_rules, caplog):
-    """Local hosts without namespaces: once, with the rule; the deployment goes on."""
+def test_hosts_that_share_an_address_are_not_ruled(with_rules, caplog):
+    """It is told once, as the scenario's notice; the file has the reason, and there is nothing to measure."""
+    deployment = with_rules(layers=LAYERS.replace("local:", "local: {isolation: files}"))
+    deployment.prepare()
+    deployment.launch()
+    assert caplog.text.count("network.yaml") == 1
+    state = NetworkState.read(deployment.directory)
+    assert [row["reason"] for row in state.not_emulated] == ["they share the address 127.0.0.1"] * 2
+    with pytest.raises(DeploymentError, match=r"no rule of network\.yaml is emulated"):
+        deployment.validate_network(Effort())
+
+
+def test_testbed_without_an_emulator_is_told_once(with_rules, recorder, monkeypatch, caplog):
+    """With a rule and two of its hosts; the deployment goes on."""
+    monkeypatch.setattr(ApartProvider, "emulator", lambda _self: None)
     deployment = with_rules()
     deployment.prepare()
     deployment.launch()
-    told = [record.getMessage() for record in caplog.records if "not emulated" in record.getMessage()]
-    (message,) = [text for text in told if "share the address 127.0.0.1" in text]
+    (message,) = [record.getMessage() for record in caplog.records]
     assert (
         "network.yaml:2: networks: not emulated from cloud.master.1.1 to edge.worker.1.1 and 1 more"
         in message
     )
-    with pytest.raises(DeploymentError, match=r"no rule of network\.yaml is emulated"):
-        deployment.validate_network(None)
+    assert "nothing emulates networks on the testbed 'local'" in message
+    assert recorder.applied == []
 
 
 def test_scenario_without_rules_writes_nothing_of_networks(deploy):

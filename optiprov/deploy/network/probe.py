@@ -36,7 +36,8 @@ USUAL_BUFFER_BYTES = 200_000
 IDLE_S = 4.0
 TICK_S = 0.001
 LATE_S = 0.01
-ENDS = 40
+ENDS = 20
+END_INTERVAL_S = 0.005
 WARM_UP_SHARE = 0.25
 CONNECT_TIMEOUT_S = 5.0
 
@@ -234,7 +235,7 @@ def send(
         due += 1 / rate
     took = time.perf_counter() - began
     for _ in range(ENDS):
-        time.sleep(0.01)
+        time.sleep(END_INTERVAL_S)
         sending.send(HEADER.pack(name, 0, 1))
     tell(sent=number, took_s=took)
 

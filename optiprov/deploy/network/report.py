@@ -51,7 +51,7 @@ def write_report(directory: Path, findings: Sequence[Finding]) -> Path:
 
 def as_text(findings: Sequence[Finding]) -> str:
     """What was measured as a table, with the meaning of outcomes below it."""
-    rows = [("from", "to", "rules", "property", "expected", "measured", "packets", "outcome")]
+    rows = [("from", "to", "line", "property", "expected", "measured", "packets", "outcome")]
     for one in findings:
         judgement, unit = one.judgement, UNITS[one.name]
         rows.append(
@@ -77,7 +77,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def link_rows(links: Sequence[tuple[Link, Sequence[int], str]]) -> list[tuple[str, ...]]:
     """Rows for links: the hosts, delay, rate, loss, lines of the rules, and what becomes of them."""
-    rows: list[tuple[str, ...]] = [("from", "to", "delay", "rate", "loss", "rules", "emulated")]
+    rows: list[tuple[str, ...]] = [("from", "to", "delay", "rate", "loss", "line", "emulated")]
     for link, rules, emulated in links:
         delay = quantity(link.delay_s * 1e3, "ms") if link.delay_s else "-"
         rate = "-" if link.rate_bit_s is None else quantity(link.rate_bit_s, "bit/s")

@@ -40,7 +40,7 @@ _LEAST_BYTES = 200
 _PACKET_S = 0.01
 _OFFERED_SHARE = 1.25
 _LEAST_PACKETS = 40
-_LOSS_RATE_SHARE = 0.5
+_LOSS_RATE_SHARE = 0.8
 _LOSS_PACKETS_PER_S = 2500.0
 _LOSS_AT_ONCE = 4
 _PROBE_INTERVAL_S = 0.005
@@ -65,11 +65,11 @@ class Effort:
     round_trips: int = 20
     packets: int = 10_000
     loss_s: float = 10.0
-    rate_s: float = 1.0
-    tcp_s: float = 1.0
+    rate_s: float = 0.5
+    tcp_s: float = 0.5
 
 
-QUICK = Effort(round_trips=10, packets=1_000, loss_s=3.0, rate_s=0.5, tcp_s=0.3)
+QUICK = Effort(round_trips=10, packets=1_000, loss_s=3.0, rate_s=0.25, tcp_s=0.25)
 
 
 @frozen

@@ -22,9 +22,9 @@ class ProviderContract:
     @pytest.fixture
     def hosts(self, provider, scenario, tmp_path, journal):
         """The hosts of the scenario, destroyed at the end."""
-        yield provider.deploy(
-            scenario.placements, HostRequest(scenario.input_dirs, tmp_path, {"GIVEN": "to all"}, journal)
-        )
+        environment, isolation = {"GIVEN": "to all"}, scenario.isolation
+        request = HostRequest(scenario.input_dirs, tmp_path, environment, journal, isolation=isolation)
+        yield provider.deploy(scenario.placements, request)
         provider.destroy()
 
     def run(self, host, tmp_path, command, **arguments):
@@ -51,7 +51,8 @@ class ProviderContract:
         hosts[0].write(b"kept", "file", name="", mode=None)
         provider.detach()
         lines = journal.path.read_text().splitlines()
-        made = {event["id"]: event for event in map(json.loads, lines)}
+        events = map(json.loads, lines)
+        made = {event["id"]: event for event in events if event["event"] == "host"}
         request = HostRequest(scenario.input_dirs, tmp_path, {}, journal, made=made)
         second = type(provider)()
         again = second.deploy(scenario.placements, request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import selectors
 import shutil
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from optiprov.deploy.journal import Journal
     from optiprov.deploy.network.endpoints import Endpoint
+
+logger = logging.getLogger(__name__)
 
 NETWORK_VARIABLE = "OPTIPROV_NETWORK_OF"
 NETWORK_DIR = "network"
@@ -187,6 +190,30 @@ class HostNetwork:
             time.sleep(_LOOK_S)
         self._state = state
 
+    def emulate(self, links: Sequence[Sequence[float | None]], *, seed: int | None = None) -> None:
+        """Have exactly these links emulated by a process; told is if it had to be started again since.
+
+        Args:
+            links: Of each the numbers of its hosts, delay (s), rate (bit/s), share of loss.
+            seed: Has the same packets of a sequence lost; None for others each time.
+
+        Raises:
+            DeploymentError: They cannot be.
+        """
+        path = self.directory / LINKS
+        if not links and not path.exists():
+            return
+        _write(path, {"links": [list(link) for link in links], "seed": seed})
+        asked = _read(path)
+        before = self._state["emulator"].get("starts", 1)
+        self.refresh(lambda state: _works_by(state["emulator"], asked))
+        if self._state["emulator"]["starts"] > before:
+            logger.warning(
+                "the process that emulates links had ended, and was started again: what hosts sent over "
+                "links meanwhile was lost. What it said is in %s",
+                self.directory / "keeper.log",
+            )
+
     def end(self) -> None:
         """End the network; the log of it stays if it says anything."""
         end_network(self._id)
@@ -290,3 +317,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _works_by(child: Mapping[str, Any], file: Mapping[str, Any]) -> bool:
+    return child.get("file") == file and start_time(child["pid"]) is not None

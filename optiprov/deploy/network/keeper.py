@@ -10,6 +10,7 @@ things are.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from optiprov.deploy.network.kernel import in_a_thread
 from optiprov.deploy.network.namespaces import make_namespaces
@@ -32,20 +33,25 @@ _PAUSE_S = 0.5
 class _Child:
     """A process that works in the namespaces, for as long as a file says that it should."""
 
-    def __init__(self, module: str, wants: Path, descriptors: list[int]) -> None:
+    def __init__(self, module: str, wants: Path, descriptors: list[int], *, rereads: bool = False) -> None:
         self._module = module
+        self._rereads = rereads
         self._wants = wants
         self._descriptors = descriptors
         self._process: subprocess.Popen[bytes] | None = None
         self._started_with = b""
         self._started_at = 0.0
+        self._starts = 0
 
     def ensure(self) -> None:
         """Have it run, and wait until it is ready; anew where it ended."""
         if not self._wants.exists():
             return
-        if self._process is not None and self._process.poll() is None:
-            return
+        if self._process is not None:
+            if self._process.poll() is None:
+                return
+            name, status = self._module.rpartition(".")[2], self._process.returncode
+            print(f"{name} ended ({status}) and is started again", file=sys.stderr, flush=True)
         if time.monotonic() - self._started_at < _PAUSE_S:
             time.sleep(_PAUSE_S)
         self._started_at = time.monotonic()
@@ -53,27 +59,46 @@ class _Child:
         command = [sys.executable, "-S", "-m", self._module, str(os.getpid()), str(self._wants)]
         self._process = subprocess.Popen(
             [*command, *map(str, self._descriptors)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=self._descriptors,
         )
-        assert self._process.stdout is not None  # noqa: S101  it is a pipe
-        with self._process.stdout as output:
-            output.readline()
+        self._starts += 1
+        self._wait_until_ready()
 
-    def end_outdated(self) -> None:
-        """End it if its file says something else than when it was started."""
-        if self._process is not None and self._started_with != self._wants.read_bytes():
+    def update(self) -> None:
+        """Have it work by its file if that says something else than before."""
+        if self._process is None or self._started_with == self._wants.read_bytes():
+            return
+        if not self._rereads:
             self._process.kill()
             self._process.wait()
-            self._started_at = 0.0
+            self._process = None
+            return
+        self._started_with = self._wants.read_bytes()
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and reads the file when it starts again
+            os.write(_number(self._process.stdin), b"\n")
+            self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        if self._process is not None:
+            os.read(_number(self._process.stdout), 4096)
 
     @property
     def state(self) -> dict[str, Any]:
         """Its process, and what it works by."""
         if self._process is None:
             return {}
-        return {"pid": self._process.pid, "file": json.loads(self._started_with)}
+        return {
+            "pid": self._process.pid,
+            "starts": self._starts,
+            "file": json.loads(self._started_with),
+        }
+
+
+def _number(pipe: IO[bytes] | None) -> int:
+    assert pipe is not None  # noqa: S101  all pipes are asked for
+    return pipe.fileno()
 
 
 def main(arguments: list[str]) -> None:
@@ -88,16 +113,16 @@ def main(arguments: list[str]) -> None:
         print(json.dumps({"error": str(error)}), flush=True)
         sys.exit(1)
     relay = _Child("optiprov.deploy.network.relay", directory / ENDPOINTS, descriptors[1:])
-    emulator = _Child("optiprov.deploy.network.emulation", directory / LINKS, descriptors)
+    emulator = _Child("optiprov.deploy.network.emulation", directory / LINKS, descriptors, rereads=True)
     relay.ensure()
     _write_state(directory, descriptors, relay, emulator)
     print(json.dumps({"hosts": count}), flush=True)
     if not sys.stdin.readline():
         return
     while True:
-        relay.end_outdated()
-        relay.ensure()
-        emulator.ensure()
+        for child in (relay, emulator):
+            child.update()
+            child.ensure()
         _write_state(directory, descriptors, relay, emulator)
         signal.sigwait({signal.SIGHUP, signal.SIGCHLD})
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CLONE_NEWNET = 0x40000000
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK = 1, 29
 _libc = ctypes.CDLL(None, use_errno=True)
 
 T = TypeVar("T")
@@ -49,6 +49,11 @@ def end_with_parent(parent: int) -> None:
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
     if os.getppid() != parent:
         os._exit(1)
+
+
+def time_precisely() -> None:
+    """Have waits of this process end on time, not 50 us later in the company of others."""
+    _check(_libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0))
 
 
 def in_a_thread(function: Callable[[], T]) -> T:

@@ -22,6 +22,7 @@ from optiprov.errors import DeploymentError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from optiprov.deploy.network.base import NetworkEmulator
     from optiprov.deploy.network.host_network import HostNetwork
     from optiprov.deploy.placement import Placement
 
@@ -171,6 +172,14 @@ class LocalProvider(Provider):
             self._network = network_for(placements, request)
         self._ports = PortAllotment(request.journal.path if request.is_detached else None)
         return [self._deploy_one(placement, request, visible) for placement in placements]
+
+    def emulator(self) -> NetworkEmulator | None:
+        """What emulates links between hosts that have a network of their own; None for others."""
+        if self._network is None:
+            return None
+        from optiprov.deploy.network.choice import choose_emulator
+
+        return choose_emulator(self._network)
 
     def detach(self) -> None:
         """Let go of the namespaces, and of the ports, which stay reserved."""

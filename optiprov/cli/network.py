@@ -72,33 +72,32 @@ def command(scenario: Path, action: str, is_quick: bool, is_all: bool) -> None:
 def _show(experiment: Experiment) -> None:
     """Print the links of an experiment, and what became of each rule."""
     from optiprov.deploy.network.report import aligned, link_rows
-    from optiprov.deploy.network.state import NetworkState, as_links
+    from optiprov.deploy.network.state import NetworkState, as_links, is_gone
 
-    state = NetworkState.read(experiment.directory)
+    state, directory = NetworkState.read(experiment.directory), experiment.directory
     emulated = zip(as_links(state.links), state.links, strict=True)
     lacking = zip(as_links(state.not_emulated), state.not_emulated, strict=True)
     links = [(link, row["rules"], row["emulator"]) for link, row in emulated]
     links += [(link, row["rules"], f"no: {row['reason']}") for link, row in lacking]
     if links:
         click.echo("\n".join(aligned(link_rows(links))))
-    path = experiment.scenario.directory / "network.yaml"
-    applied = {line for _, lines, _ in links for line in lines}
-    for rule in experiment.scenario.networks:
-        if state.is_removed:
-            break
-        if rule.line not in applied:
-            waits = (
-                "waits for a launch, which gives its templates their values"
-                if rule.templates
-                else "is not applied"
-            )
-            click.echo(f"{path}:{rule.line}: {waits}.")
     if state.is_removed:
-        click.echo(
-            f"{experiment.directory}: the rules were removed; `optiprov network {path.parent}` applies them."
-        )
+        click.echo(f"{directory}: the rules were removed; `optiprov network` applies them again.")
+    else:
+        _show_unapplied(experiment, {line for _, lines, _ in links for line in lines})
     if state.is_changing:
-        click.echo(f"{experiment.directory}: a command that changed them was cut off; apply them again.")
+        click.echo(f"{directory}: a command that changed them was cut off: apply them again.")
+    elif state.links and is_gone(directory):
+        click.echo(f"{directory}: gone with the network of the hosts; the next command makes it anew.")
+
+
+def _show_unapplied(experiment: Experiment, applied: set[int]) -> None:
+    """Print the rules that make no link now, and why."""
+    for rule in experiment.scenario.networks:
+        if rule.line not in applied:
+            waits = "waits for a launch, which gives its templates their values"
+            reason = waits if rule.templates else "is not applied"
+            click.echo(f"{experiment.scenario.directory / 'network.yaml'}:{rule.line}: {reason}.")
 
 
 def _validate(experiment: Experiment, *, is_quick: bool, is_all: bool) -> None:

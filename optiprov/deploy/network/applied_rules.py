@@ -114,16 +114,19 @@ class AppliedRules:
     def end(self) -> None:
         """Take off what would stay on hosts that go on without the deployment, before it is undone."""
         state = NetworkState.read(self._directory)
-        if not (state.links or state.is_changing):
-            return
+        if state.links or state.is_changing:
+            self._end_outliving()
+        if state != NetworkState():
+            NetworkState().write(self._directory)
+        self._own = None
+
+    def _end_outliving(self) -> None:
         for group in self._groups:
             if group.emulator is not None and group.emulator.outlives_processes:
                 try:
                     group.emulator.apply(())
                 except OptiprovError as error:  # such as a host that is gone, and its rules with it
                     logger.warning("rules may still hold on hosts of %s: %s", group.testbed, error)
-        NetworkState().write(self._directory)
-        self._own = None
 
     def _change(self, wanted: NetworkState, state: NetworkState) -> None:
         """Have the emulators do what is wanted, noted before and after."""

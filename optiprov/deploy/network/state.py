@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from optiprov.deploy.journal import JOURNAL_NAME, read_journal
 from optiprov.deploy.network.base import Link
+from optiprov.deploy.watchdog import find_processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,3 +62,13 @@ def as_links(rows: Sequence[Mapping[str, Any]]) -> list[Link]:
     """The links of rows of the file."""
     names = ("source", "destination", "delay_s", "rate_bit_s", "loss_share")
     return [Link(**{name: row[name] for name in names}) for row in rows]
+
+
+def is_gone(directory: Path) -> bool:
+    """Whether what kept the network of local hosts has ended, and with it all that was emulated in it."""
+    from optiprov.deploy.network.host_network import NETWORK_VARIABLE
+
+    journalled = read_journal(directory / JOURNAL_NAME)
+    if journalled is None or not journalled.has_network:
+        return False
+    return not find_processes((f"{NETWORK_VARIABLE}={journalled.id}",), set())

@@ -2,15 +2,15 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from optiprov.deploy.network.host_network import NETWORK_VARIABLE, network_obstacle
+from optiprov.deploy.network.host_network import NETWORK_VARIABLE
 from optiprov.deploy.watchdog import end_processes, find_processes
+from tests.networks import require_networks
 from tests.waiting import PATIENCE_S, wait_until
 
 LAYERS = """\
@@ -26,11 +26,8 @@ MASTER, WORKER = "cloud.master.1.1", "edge.worker.1.1"
 
 @pytest.fixture(scope="module", autouse=True)
 def namespaces():
-    """Skip where the machine gives hosts no network of their own; under CI it has to."""
-    if obstacle := network_obstacle():
-        if os.environ.get("CI") == "true":
-            pytest.fail(obstacle)
-        pytest.skip(obstacle)
+    """All of it needs hosts with a network of their own."""
+    require_networks()
 
 
 @pytest.fixture

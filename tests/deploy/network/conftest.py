@@ -1,13 +1,13 @@
 import json
-import os
 import shlex
 import subprocess
 
 import pytest
 
 from optiprov.deploy import Deployment, load_scenario
-from optiprov.deploy.network.host_network import NETWORK_VARIABLE, end_network, network_obstacle
+from optiprov.deploy.network.host_network import NETWORK_VARIABLE, end_network
 from optiprov.deploy.watchdog import find_processes
+from tests.networks import require_networks
 
 from .namespaces import Bridge
 
@@ -20,12 +20,8 @@ layers:
 
 @pytest.fixture(scope="session", autouse=True)
 def namespaces():
-    """Skip where the machine gives no network namespaces; under CI it has to."""
-    obstacle = network_obstacle()
-    if obstacle is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(obstacle)
-        pytest.skip(obstacle)
+    """All of it needs hosts with a network of their own."""
+    require_networks()
 
 
 @pytest.fixture

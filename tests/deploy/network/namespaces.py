@@ -1,39 +1,12 @@
 """Two or more hosts on one bridge, each a network namespace that lasts as long as a process here."""
 
-import functools
 import os
-import shutil
 import subprocess
 
-import pytest
-
 from optiprov.deploy.frozen import frozen
+from optiprov.deploy.providers.isolation import namespace_commands
 
-_WAYS = (["unshare", "--net"], ["unshare", "--user", "--map-root-user", "--net"])
 _HOLD = "ip link set lo up && echo held && exec sleep 100000"
-
-
-@functools.cache
-def _way():
-    """Return what starts a command in a network namespace where it may do all; None where there is no way."""
-    if shutil.which("unshare") is None or shutil.which("ip") is None:
-        return None
-    for way in _WAYS:
-        trial = [*way, "ip", "link", "add", "name", "va", "type", "veth", "peer", "name", "vb"]
-        if subprocess.run(trial, capture_output=True, check=False).returncode == 0:
-            return way
-    return None
-
-
-def require_namespaces():
-    """Return that way; where there is none, fail for root under CI, or skip."""
-    way = _way()
-    if way is None:
-        reason = "no veth in a network namespace: needs util-linux, iproute2, and root or user namespaces"
-        if os.environ.get("CI") == "true" and os.geteuid() == 0:
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return way
 
 
 @frozen
@@ -73,11 +46,11 @@ class Bridge:
     """A bridge in a namespace of its own, and hosts on it; gone with `close`."""
 
     def __init__(self, count):
-        way = require_namespaces()
+        before, _ = namespace_commands()
         # All in the user namespace of the switch, where there is one: links are moved between them.
-        self._user = ["-U"] if "--user" in way else []
+        self._user = ["-U"] if "--user" in before else []
         self._holders = []
-        switch = self._hold(way)
+        switch = self._hold(["unshare", *(["--user", "--map-root-user"] if self._user else []), "--net"])
         subprocess.run([*self._entering(switch, "-n"), "sh", "-ec", _BRIDGE], check=True)
         self.hosts = [self._add(switch, number) for number in range(1, count + 1)]
 

@@ -153,9 +153,12 @@ class Equipment:
         """What lies between the hosts; None where the scenario has no rules, or there are no hosts yet."""
         if self._applied_rules is None and self._scenario.networks and self.hosts:
             from optiprov.deploy.network.applied_rules import AppliedRules  # few scenarios have rules
+            from optiprov.deploy.network.guards import Guards
 
+            assert self.processes is not None  # noqa: S101  there are hosts
+            guards = None if self._is_detached else Guards(self.processes, self._directory)
             groups = self._infrastructure.groups()
-            self._applied_rules = AppliedRules(self._scenario, self._directory, self._journal, groups)
+            self._applied_rules = AppliedRules(self._scenario, self._directory, self._journal, groups, guards)
         return self._applied_rules
 
     def apply_network(

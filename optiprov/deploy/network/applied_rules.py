@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from optiprov.deploy.journal import Journal
     from optiprov.deploy.network.base import Link, NetworkEmulator
+    from optiprov.deploy.network.guards import Guards
     from optiprov.deploy.providers.base import Host
     from optiprov.deploy.scenario import Scenario
 
@@ -49,15 +50,23 @@ class AppliedRules:
         directory: The directory of the deployment.
         journal: Its journal.
         groups: The hosts, and what emulates links between them.
+        guards: What takes rules off machines that go on, should this process be killed; None where they stay
+            until `end`.
     """
 
     def __init__(
-        self, scenario: Scenario, directory: Path, journal: Journal, groups: Sequence[HostGroup]
+        self,
+        scenario: Scenario,
+        directory: Path,
+        journal: Journal,
+        groups: Sequence[HostGroup],
+        guards: Guards | None = None,
     ) -> None:
         self._scenario = scenario
         self._directory = directory
         self._journal = journal
         self._groups = groups
+        self._guards = guards
         self._group_of = {host.id: group for group in groups for host in group.hosts}
         self._hosts = {host.id: host for group in groups for host in group.hosts}
         self._own: list[Link] | None = None
@@ -122,7 +131,7 @@ class AppliedRules:
 
     def _end_outliving(self) -> None:
         for group in self._groups:
-            if group.emulator is not None and group.emulator.outlives_processes:
+            if group.emulator is not None and group.emulator.taking_off is not None:
                 try:
                     group.emulator.apply(())
                 except OptiprovError as error:  # such as a host that is gone, and its rules with it
@@ -140,16 +149,27 @@ class AppliedRules:
         links = as_links(wanted.links)
         for group in self._groups:
             if group.emulator is not None:
-                group.emulator.apply([link for link in links if self._group_of[link.source] is group])
+                own = [link for link in links if self._group_of[link.source] is group]
+                self._guard(group, own)
+                group.emulator.apply(own)
         self._own = links
         wanted.write(self._directory)
+
+    def _guard(self, group: HostGroup, links: Sequence[Link]) -> None:
+        """Have guards on the hosts that keep what is about to be applied."""
+        if self._guards is not None and group.emulator is not None and group.emulator.taking_off is not None:
+            sources = {link.source for link in links}
+            hosts = [host for host in group.hosts if host.id in sources]
+            self._guards.stand(hosts, group.emulator.taking_off)
 
     def _is_emulated(self, wanted: NetworkState, state: NetworkState) -> bool:
         """Whether what is wanted is so: by this process, or by another one and still there."""
         links = as_links(wanted.links)
         if self._own is not None:
-            return self._own == links
-        outlives = all(group.emulator is None or group.emulator.outlives_processes for group in self._groups)
+            return self._own == links and (self._guards is None or self._guards.all_stand)
+        outlives = all(
+            group.emulator is None or group.emulator.taking_off is not None for group in self._groups
+        )
         return outlives and not state.is_changing and as_links(state.links) == links
 
     def _reason_against(self, link: Link) -> str | None:

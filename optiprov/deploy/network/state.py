@@ -49,8 +49,16 @@ class NetworkState:
         """Write it; whoever reads it sees this one or the one before, whole."""
         path = directory / STATE_NAME
         unfinished = path.with_name(f".{path.name}.part")
-        unfinished.write_text(json.dumps(vars(self), indent=1) + "\n", encoding="utf-8")
+        parts = [f"{json.dumps(name)}: {_as_text(value)}" for name, value in vars(self).items()]
+        unfinished.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
         unfinished.replace(path)
+
+
+def _as_text(value: Any) -> str:
+    """A value as the file has it: of a list each element in a line."""
+    if not isinstance(value, list) or not value:
+        return json.dumps(value)
+    return "[\n" + ",\n".join(f"  {json.dumps(element)}" for element in value) + "\n]"
 
 
 def as_row(ruled: RuledLink, **more: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from functools import lru_cache
@@ -93,7 +94,8 @@ class TcEmulator(NetworkEmulator):
         enter: Callable[[RuledHost, Sequence[str]], list[str]] = as_root,
         outlives_processes: bool = True,
     ) -> None:
-        self.outlives_processes = outlives_processes
+        if outlives_processes:
+            self.taking_off = shlex.join(["sh", "-c", _AS_ROOT, "sh", "sh", "-c", _APPLY, "tc"])
         self._hosts = {host.id: host for host in hosts}
         self._enter = enter
         self._devices: dict[str, dict[str, str]] = {}

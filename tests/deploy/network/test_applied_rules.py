@@ -1,16 +1,20 @@
 """When rules are applied, changed and taken off in the life of a deployment."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
 from optiprov.deploy import Deployment, load_scenario
+from optiprov.deploy.journal import marker_of
 from optiprov.deploy.network.base import NetworkEmulator
 from optiprov.deploy.network.state import NetworkState
 from optiprov.deploy.network.validation import Effort
 from optiprov.deploy.providers import PROVIDERS
 from optiprov.deploy.providers.local import LocalProvider
+from optiprov.deploy.watchdog import end_processes
 from optiprov.errors import DeploymentError
 from tests.deploy.conftest import LAYERS
 
@@ -23,7 +27,7 @@ class Recorder(NetworkEmulator):
     """An emulator that only notes what it is asked for."""
 
     description = "notes"
-    outlives_processes = True
+    taking_off = "echo off >> ../../../off"
 
     def __init__(self):
         self.applied = []
@@ -149,12 +153,26 @@ def test_removed_rules_stay_off_until_they_are_asked_for(with_rules, recorder):
 @pytest.mark.parametrize("outlives", [True, False])
 def test_end_takes_off_what_would_stay_on_hosts(with_rules, recorder, outlives):
     """Rules on machines that go on; what is gone with the processes needs nothing."""
-    recorder.outlives_processes = outlives
+    recorder.taking_off = recorder.taking_off if outlives else None
     deployment = with_rules()
     deployment.prepare()
     deployment.finalize()
     assert recorder.applied[1:] == ([{}] if outlives else [])
     assert NetworkState.read(deployment.directory) == NetworkState()
+
+
+def test_guard_takes_off_what_would_stay_when_processes_are_ended(with_rules, recorder):
+    """Whoever ends them, such as the supervisor of a killed driver; the next launch has rules again."""
+    deployment = with_rules()
+    deployment.prepare()
+    off = deployment.directory / "off"
+    assert not off.exists()
+    end_processes((marker_of(deployment.id),), set())
+    assert off.read_text() == "off\noff\n"
+    deployment.launch()
+    assert recorder.applied == recorder.applied[:1] * 2
+    deployment.launch()
+    assert len(recorder.applied) == 2
 
 
 def test_host_that_is_gone_does_not_keep_a_deployment_from_ending(with_rules, recorder, caplog):
@@ -172,7 +190,7 @@ def test_host_that_is_gone_does_not_keep_a_deployment_from_ending(with_rules, re
 )
 def test_next_process_knows_what_is_emulated(with_rules, recorder, outlives, cut_off, expected):
     """It applies again what may be gone, or was cut off; else it leaves packets under way alone."""
-    recorder.outlives_processes = outlives
+    recorder.taking_off = recorder.taking_off if outlives else None
     deployment = with_rules(is_detached=True)
     deployment.prepare()
     if cut_off:
@@ -236,3 +254,15 @@ def test_scenario_without_rules_writes_nothing_of_networks(deploy):
     assert not (deployment.directory / "network.json").exists()
     assert load_scenario(deployment.scenario.directory).networks == ()
     assert isinstance(deployment, Deployment)
+
+
+def test_scenario_without_rules_imports_nothing_of_networks(write_scenario, tmp_path):
+    """A plain deployment, from its files to its end, does not pay for what it does not use."""
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom optiprov.deploy import Deployment, load_scenario\n"
+        "deployment = Deployment(load_scenario(Path(sys.argv[1])), Path(sys.argv[2]))\n"
+        "deployment.prepare(); deployment.launch(); deployment.finalize()\n"
+        "print([name for name in sys.modules if name.startswith('optiprov.deploy.network.')])\n"
+    )
+    command = [sys.executable, "-c", program, str(write_scenario()), str(tmp_path / "plain")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -28,7 +28,7 @@ def test_kernel_emulates_where_it_has_netem(has, kind, network, monkeypatch):
     """Rules of both are gone with the namespaces."""
     monkeypatch.setattr(choice, "has_netem", lambda: has)
     emulator = choice.choose_emulator(network[0])
-    assert (emulator.description, emulator.outlives_processes) == (kind, False)
+    assert (emulator.description, emulator.taking_off) == (kind, None)
 
 
 def test_kernel_rules_hosts_in_their_namespaces(network):

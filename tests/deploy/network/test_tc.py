@@ -3,13 +3,19 @@
 import json
 import re
 import subprocess
+import uuid
 
 import pytest
 
+from optiprov.deploy.journal import Journal
 from optiprov.deploy.network.base import Link
+from optiprov.deploy.network.guards import Guards
 from optiprov.deploy.network.tc import TcEmulator, has_netem
 from optiprov.deploy.network.tc_batch import Target, emulating, limit_packets
+from optiprov.deploy.processes import ProcessTable
+from optiprov.deploy.supervisor import Supervisor
 from optiprov.errors import DeploymentError
+from tests.waiting import wait_until
 
 
 def test_batch_keeps_destinations_apart():
@@ -83,6 +89,21 @@ def test_links_are_replaced_and_removed_as_a_whole(bridge):
     assert roots(hosts[1]) == before
     emulator.apply([])
     assert [roots(host) for host in hosts] == [before] * 3
+
+
+def test_guard_takes_rules_off_a_host_that_goes_on(bridge, tmp_path):
+    """Ended by a signal, as with a deployment whose driver was killed, it leaves nothing behind."""
+    hosts = bridge(2)
+    emulator = TcEmulator(hosts)
+    emulator.apply([Link(hosts[0].id, hosts[1].id, rate_bit_s=1e6)])
+    with Supervisor(f"OPTIPROV_DEPLOYMENT=test-{uuid.uuid4().hex}") as supervisor:
+        table = ProcessTable(Journal(tmp_path / "journal.jsonl"), supervisor)
+        guards = Guards(table, tmp_path)
+        guards.stand(hosts[:1], emulator.taking_off)
+        assert (guards.all_stand, rates(hosts[0])) == (True, ["1Mbit"])
+        table.end_all()
+        wait_until(lambda: not guards.all_stand)
+    assert rates(hosts[0]) == []
 
 
 def test_host_without_links_keeps_what_others_put_there(bridge):

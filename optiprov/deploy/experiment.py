@@ -323,8 +323,8 @@ class Experiment:
             else:
                 deployment = self._deployment or self._deploy(service)
                 last_to_first.callback(deployment.destroy)
-                deployment.end()
                 if service is not None:
+                    deployment.end()
                     service.settle_unsent(deployment.spool_dirs())
             self._state.status = DESTROYED
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-import jinja2
-from jinja2 import nodes
+from optiprov.deploy.plain_templates import Reference, parts
 
 BUILT_IN = frozenset(
     {"cycler", "dict", "joiner", "lipsum", "loop", "namespace", "now", "range", "self", "super", "varargs"}
     | {"kwargs", "caller", "lookup", "query", "q", "undef", "true", "false", "none", "True", "False", "None"}
 )
 """Names that Jinja2 and Ansible give to every template."""
-
-_OPTIONAL_FILTERS = frozenset({"default", "d", "mandatory"})
-_OPTIONAL_TESTS = frozenset({"defined", "undefined"})
 
 
 class Use(NamedTuple):
@@ -54,48 +50,12 @@ def uses(text: str, *, is_expression: bool = False) -> Uses:
     if not is_expression and "{" not in text:
         return NOTHING
     source = f"{{{{ {text} }}}}" if is_expression and "{{" not in text and "{%" not in text else text
-    try:
-        tree = _environment().parse(source)
-    except (jinja2.TemplateSyntaxError, RecursionError):
-        return NOTHING
-    own = {node.name for node in tree.find_all(nodes.Name) if node.ctx in {"store", "param"}}
-    own |= {node.name for node in tree.find_all(nodes.Macro)}
-    own |= {node.target for node in tree.find_all(nodes.Import)}
-    optional: set[str] = set()
-    for node in tree.find_all((nodes.Filter, nodes.Test)):
-        names = _OPTIONAL_FILTERS if isinstance(node, nodes.Filter) else _OPTIONAL_TESTS
-        if node.name in names and isinstance(node.node, nodes.Node):
-            optional |= _dotted(node.node)
-    needed = [
-        Use(node.name, None, node.lineno)
-        for node in tree.find_all(nodes.Name)
-        if node.ctx == "load" and node.name not in own and node.name not in BUILT_IN
-    ]
-    needed += [use for use in _attributes(tree) if use.name not in own]
-    return Uses(tuple(dict.fromkeys(needed)), frozenset(optional))
+    found = parts(source)
+    if found is None:
+        from optiprov.deploy.jinja_names import uses_of
 
-
-@lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])  # noqa: S701  parses only
-
-
-def _attributes(tree: nodes.Node) -> list[Use]:
-    found = []
-    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        match node:
-            case nodes.Getattr(node=nodes.Name(name=name), attr=str(attribute)):
-                found.append(Use(name, attribute, node.lineno))
-            case nodes.Getitem(node=nodes.Name(name=name), arg=nodes.Const(value=str(attribute))):
-                found.append(Use(name, attribute, node.lineno))
-    return found
-
-
-def _dotted(node: nodes.Node) -> set[str]:
-    """The variables below a node, and each attribute of one as `name.attribute`."""
-    names = {each.name for each in node.find_all(nodes.Name)}
-    if isinstance(node, nodes.Name):
-        names.add(node.name)
-    wrapped = nodes.Output([node], lineno=1) if isinstance(node, nodes.Expr) else node
-    attributes = {f"{use.name}.{use.attribute}" for use in _attributes(wrapped)}
-    return attributes or names
+        return uses_of(source)
+    references = [part for part in found if isinstance(part, Reference)]
+    needed = [Use(names[0], None, line) for names, line in references if names[0] not in BUILT_IN]
+    needed += [Use(names[0], names[1], line) for names, line in references if names[1:]]
+    return Uses(tuple(dict.fromkeys(needed)), frozenset())

@@ -1,22 +1,16 @@
-"""Jinja2 templates in scenarios, with Ansible's semantics.
+"""Templates in scenarios: rendered, evaluated and checked.
 
 A text that is one expression alone gives the value of that expression, so that lists and numbers stay
-what they are. Undefined variables are errors that say which variables there are.
+what they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-from jinja2 import nodes
-from jinja2.utils import missing
-
-from optiprov.deploy.template_filters import FILTERS
-from optiprov.deploy.template_lookups import GLOBALS, LOOKUPS
-from optiprov.deploy.template_tests import TESTS
+from optiprov.deploy import plain_templates
+from optiprov.deploy.plain_templates import NOT_PLAIN
 from optiprov.deploy.template_values import OMIT, TemplateError
 
 if TYPE_CHECKING:
@@ -24,76 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["OMIT", "TemplateError", "evaluate", "render", "render_file", "syntax_problem", "unknown_names"]
-
-BUILTIN_PREFIX = "ansible.builtin."
-_FAILURES = (
-    jinja2.TemplateError,
-    ArithmeticError,
-    AttributeError,
-    TypeError,
-    ValueError,
-    LookupError,
-    OSError,
-)
-
-
-class _Undefined(jinja2.StrictUndefined):
-    """Tells the name that was asked for and, of a mapping, the names that it has.
-
-    As in Ansible, an attribute of something undefined is undefined too, so that `a.b | default(1)` works.
-    """
-
-    @property
-    def _undefined_message(self) -> str:
-        name, owner = self._undefined_name, self._undefined_obj
-        if self._undefined_hint:
-            return self._undefined_hint
-        if owner is missing:
-            return f"variable {name!r} is not defined"
-        if isinstance(owner, Mapping):
-            return f"key {name!r} is not in the mapping; there are: {_listed(owner)}"
-        return f"{type(owner).__name__} has no attribute {name!r}"
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self
-
-    def __getitem__(self, key: Any) -> Any:
-        return self
-
-
-class _Environment(jinja2.Environment):
-    """Jinja2 in which `mapping.key` is the key, also when it is called `items`, `values` or `copy`."""
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if isinstance(obj, Mapping) and attribute in obj:
-            return obj[attribute]
-        return super().getattr(obj, attribute)
-
-
-@lru_cache(maxsize=1)
-def _environment() -> _Environment:
-    # The output is commands and configuration files, not HTML: nothing may be escaped.
-    environment = _Environment(
-        undefined=_Undefined, keep_trailing_newline=True, autoescape=False, extensions=["jinja2.ext.do"]
-    )
-    for known, ours in ((environment.filters, FILTERS), (environment.tests, TESTS)):
-        known.update(ours)
-        known.update({f"{BUILTIN_PREFIX}{name}": function for name, function in ours.items()})
-    environment.globals.update(GLOBALS)
-    return environment
-
-
-@lru_cache(maxsize=16)
-def _file_environment(
-    sources: tuple[str, ...],
-    trim_blocks: bool,  # noqa: FBT001  Ansible's name
-    lstrip_blocks: bool,  # noqa: FBT001  Ansible's name
-) -> jinja2.Environment:
-    return _environment().overlay(
-        trim_blocks=trim_blocks, lstrip_blocks=lstrip_blocks, loader=jinja2.FileSystemLoader(sources)
-    )
 
 
 def syntax_problem(text: str, *, is_expression: bool = False) -> str | None:
@@ -103,11 +27,12 @@ def syntax_problem(text: str, *, is_expression: bool = False) -> str | None:
         text: The template.
         is_expression: Whether it is an expression without braces, such as a condition.
     """
-    try:
-        _parsed(text, is_expression=is_expression)
-    except jinja2.TemplateSyntaxError as error:
-        return error.message or str(error)
-    return None
+    template = _braced(text) if is_expression else text
+    if plain_templates.parts(template) is not None:
+        return None
+    from optiprov.deploy import jinja_templates
+
+    return jinja_templates.syntax_problem(template, has_escapes=is_expression)
 
 
 def unknown_names(text: str, *, is_expression: bool = False) -> list[tuple[str, str]]:
@@ -115,30 +40,12 @@ def unknown_names(text: str, *, is_expression: bool = False) -> list[tuple[str, 
 
     The kinds are `filter`, `test` and `lookup`.
     """
-    tree = _parsed(text, is_expression=is_expression)
-    if tree is None:
+    template = _braced(text) if is_expression else text
+    if plain_templates.parts(template) is not None:
         return []
-    environment = _environment()
-    found = [("filter", node.name) for node in tree.find_all(nodes.Filter)]
-    found = [(kind, name) for kind, name in found if name not in environment.filters]
-    tests = (node.name for node in tree.find_all(nodes.Test))
-    found += [("test", name) for name in tests if name not in environment.tests]
-    for call in tree.find_all(nodes.Call):
-        match call:
-            case nodes.Call(
-                node=nodes.Name(name="lookup" | "query" | "q"), args=[nodes.Const(value=name), *_]
-            ):
-                if str(name).removeprefix(BUILTIN_PREFIX) not in LOOKUPS:
-                    found.append(("lookup", str(name)))
-    return found
+    from optiprov.deploy import jinja_templates
 
-
-def _parsed(text: str, *, is_expression: bool) -> nodes.Template | None:
-    if "{" not in text and not is_expression:
-        return None
-    if "\\" in text and not is_expression:
-        text = _with_literal_backslashes(text)
-    return _environment().parse(_braced(text) if is_expression else text)
+    return jinja_templates.unknown_names(template, has_escapes=is_expression)
 
 
 def render(value: Any, variables: Mapping[str, Any]) -> Any:
@@ -173,11 +80,14 @@ def render_file(
     Raises:
         TemplateError: As for `render`.
     """
-    try:
-        environment = _file_environment(tuple(map(str, sources)), trim_blocks, lstrip_blocks)
-        return environment.from_string(text).render(variables)
-    except _FAILURES as error:
-        raise _told(error, variables) from error
+    content = plain_templates.rendered_content(text, variables)
+    if content is not NOT_PLAIN:
+        return str(content)
+    from optiprov.deploy import jinja_templates
+
+    return jinja_templates.render_content(
+        text, variables, sources, trim_blocks=trim_blocks, lstrip_blocks=lstrip_blocks
+    )
 
 
 def evaluate(condition: Any, variables: Mapping[str, Any]) -> bool:
@@ -186,78 +96,34 @@ def evaluate(condition: Any, variables: Mapping[str, Any]) -> bool:
     Raises:
         TemplateError: As for `render`.
     """
-    if isinstance(condition, str):
-        is_bare = "{{" not in condition and "{%" not in condition
-        value = _rendered(_braced(condition), variables, has_escapes=is_bare)
-        if isinstance(value, str) and not is_bare and not _compiled(condition)[1]:
-            value = _rendered(
-                _braced(value), variables, has_escapes=True
-            )  # `{{ result.rc }} == 0`: the text is the expression
-        if isinstance(value, str) and value.strip().lower() in {"false", "no", "off", "0", ""}:
-            return False  # what a registered text or a metadata key says
-        return bool(value)
-    return bool(condition)
+    if not isinstance(condition, str):
+        return bool(condition)
+    template = _braced(condition)
+    is_bare = template != condition
+    value = _rendered(template, variables, has_escapes=is_bare)
+    if isinstance(value, str) and not is_bare and not _is_value(condition):
+        # `{{ result.rc }} == 0`: the text is the expression
+        value = _rendered(_braced(value), variables, has_escapes=True)
+    if isinstance(value, str) and value.strip().lower() in {"false", "no", "off", "0", ""}:
+        return False  # what a registered text or a metadata key says
+    return bool(value)
 
 
 def _braced(condition: str) -> str:
     return condition if "{{" in condition or "{%" in condition else f"{{{{ {condition} }}}}"
 
 
+def _is_value(template: str) -> bool:
+    """Whether a template is one expression alone."""
+    from optiprov.deploy import jinja_templates
+
+    return jinja_templates.is_expression(template)
+
+
 def _rendered(text: str, variables: Mapping[str, Any], *, has_escapes: bool = False) -> Any:
-    try:
-        template, is_value = _compiled(text, has_escapes)
-        if not is_value:
-            return template.render(variables)
-        context = template.new_context(dict(variables))
-        for _ in template.root_render_func(context):
-            pass
-        value = context.vars["optiprov_value"]
-        if isinstance(value, jinja2.Undefined):
-            str(value)  # raises what it was that is undefined
-    except _FAILURES as error:
-        raise _told(error, variables) from error
-    return value
+    value = plain_templates.rendered(text, variables)
+    if value is not NOT_PLAIN:
+        return value
+    from optiprov.deploy import jinja_templates
 
-
-def _told(error: Exception, variables: Mapping[str, Any]) -> TemplateError:
-    """What went wrong in a template, for its user."""
-    if isinstance(error, TemplateError):
-        return error
-    if isinstance(error, jinja2.UndefinedError):
-        message = error.message or str(error)
-        listed = f"; there are: {_listed(variables)}" if message.startswith("variable ") else ""
-        return TemplateError(f"{message}{listed}")
-    return TemplateError(f"{type(error).__name__}: {error}")
-
-
-@lru_cache(maxsize=2048)
-def _compiled(
-    text: str,
-    has_escapes: bool = False,  # noqa: FBT001, FBT002  a cache's key
-) -> tuple[jinja2.Template, bool]:
-    """The template of a text, and whether that is an expression alone, with its value as `optiprov_value`."""
-    environment = _environment()
-    if "\\" in text and not has_escapes:
-        text = _with_literal_backslashes(text)
-    tree = environment.parse(text.strip() if text.strip().startswith("{{") else text)
-    match tree.body:
-        case [nodes.Output(nodes=[nodes.TemplateData()])]:
-            pass
-        case [nodes.Output(nodes=[nodes.Expr() as expression])]:
-            assign = nodes.Assign(nodes.Name("optiprov_value", "store", lineno=1), expression, lineno=1)
-            return environment.from_string(nodes.Template([assign], lineno=1)), True
-    return environment.from_string(text), False
-
-
-def _with_literal_backslashes(text: str) -> str:
-    """A template whose texts in `{{ }}` have backslashes as they stand there, as in Ansible's playbooks."""
-    parts = []
-    is_inside = False
-    for _, kind, token in _environment().lex(text):
-        is_inside = kind == "variable_begin" or (is_inside and kind != "variable_end")
-        parts.append(token.replace("\\", "\\\\") if is_inside and kind == "string" else token)
-    return "".join(parts)
-
-
-def _listed(names: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(map(str, names))) or "none"
+    return jinja_templates.render_text(text, variables, has_escapes=has_escapes)

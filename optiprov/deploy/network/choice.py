@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optiprov.deploy.frozen import frozen
 from optiprov.deploy.network.tc import TcEmulator, has_netem
 from optiprov.deploy.network.user_space import UserSpaceEmulator
 
@@ -13,33 +12,21 @@ if TYPE_CHECKING:
 
     from optiprov.deploy.network.base import NetworkEmulator
     from optiprov.deploy.network.host_network import HostNetwork
+    from optiprov.deploy.network.tc import RuledHost
 
 
-@frozen
-class _InNamespace:
-    """A host in a namespace, as tc goes about it: as root of that, whoever runs the tasks there."""
+def choose_emulator(network: HostNetwork, hosts: Sequence[RuledHost]) -> NetworkEmulator:
+    """The emulator for hosts of this machine that have a network of their own.
 
-    id: str
-    network: HostNetwork
-
-    @property
-    def address(self) -> str:
-        return self.network.address4(self.id)
-
-    @property
-    def address6(self) -> str:
-        return self.network.address6(self.id)
-
-    def enclosed(self, argv: Sequence[str]) -> list[str]:
-        return [*self.network.enter(self.id), *argv]
+    Args:
+        network: Their network; its `enter` runs commands as root in the namespace of a host.
+        hosts: The hosts.
+    """
+    return tc_emulator(network, hosts) if has_netem() else UserSpaceEmulator(network)
 
 
-def choose_emulator(network: HostNetwork) -> NetworkEmulator:
-    """The emulator of a network of this machine."""
-    return tc_emulator(network) if has_netem() else UserSpaceEmulator(network)
-
-
-def tc_emulator(network: HostNetwork) -> TcEmulator:
+def tc_emulator(network: HostNetwork, hosts: Sequence[RuledHost]) -> TcEmulator:
     """The kernel, as the emulator of a network of this machine; rules end with the network."""
-    hosts = [_InNamespace(name, network) for name in network.numbers]
-    return TcEmulator(hosts, enter=lambda host, argv: host.enclosed(argv), outlives_processes=False)
+    return TcEmulator(
+        hosts, enter=lambda host, argv: [*network.enter(host.id), *argv], outlives_processes=False
+    )

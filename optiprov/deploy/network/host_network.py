@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_outliving: list[subprocess.Popen[bytes]] = []
+"""Processes that go on after their deployment here: Python warns of those that nobody has any more."""
+
 NETWORK_VARIABLE = "OPTIPROV_NETWORK_OF"
 NETWORK_DIR = "network"
 _PACKAGE_ROOT = Path(__file__).resolve().parents[3]
@@ -213,6 +216,12 @@ class HostNetwork:
                 "links meanwhile was lost. What it said is in %s",
                 self.directory / "keeper.log",
             )
+
+    def detach(self) -> None:
+        """Let go of the network, which stays."""
+        if self._process is not None:
+            _outliving.append(self._process)
+            self._process = None
 
     def end(self) -> None:
         """End the network; the log of it stays if it says anything."""

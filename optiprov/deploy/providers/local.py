@@ -161,6 +161,7 @@ class LocalProvider(Provider):
         self._directories: list[Path] = []
         self._isolations: list[Isolation] = []
         self._network: HostNetwork | None = None
+        self._hosts: list[Host] = []
 
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
         """Make a directory for each host, and allot its port or connect its network."""
@@ -171,7 +172,8 @@ class LocalProvider(Provider):
 
             self._network = network_for(placements, request)
         self._ports = PortAllotment(request.journal.path if request.is_detached else None)
-        return [self._deploy_one(placement, request, visible) for placement in placements]
+        self._hosts = [self._deploy_one(placement, request, visible) for placement in placements]
+        return self._hosts
 
     def emulator(self) -> NetworkEmulator | None:
         """What emulates links between hosts that have a network of their own; None for others."""
@@ -179,11 +181,13 @@ class LocalProvider(Provider):
             return None
         from optiprov.deploy.network.choice import choose_emulator
 
-        return choose_emulator(self._network)
+        return choose_emulator(self._network, self._hosts)
 
     def detach(self) -> None:
         """Let go of the namespaces, and of the ports, which stay reserved."""
         self._close_namespaces()
+        if self._network is not None:
+            self._network.detach()
         self._ports.let_go()
 
     def destroy(self) -> None:

@@ -27,14 +27,14 @@ def network(deploy_apart):
 def test_kernel_emulates_where_it_has_netem(has, kind, network, monkeypatch):
     """Rules of both are gone with the namespaces."""
     monkeypatch.setattr(choice, "has_netem", lambda: has)
-    emulator = choice.choose_emulator(network[0])
+    emulator = choice.choose_emulator(*network)
     assert (emulator.description, emulator.taking_off) == (kind, None)
 
 
 def test_kernel_rules_hosts_in_their_namespaces(network):
     """As root of each, which the tasks there need not be; nothing of it is left where it is taken off."""
     made, hosts = network
-    emulator = choice.tc_emulator(made)
+    emulator = choice.tc_emulator(made, hosts)
     emulator.apply([Link(FIRST, SECOND, rate_bit_s=1e6)])
     shown = "tc class show dev $(ip -o route get {} | sed 's/.* dev \\([^ ]*\\).*/\\1/')"
     assert "rate 1Mbit" in run_on(hosts[0], shown.format(hosts[1].address))
@@ -45,8 +45,8 @@ def test_kernel_rules_hosts_in_their_namespaces(network):
 def test_kernel_without_netem_is_not_chosen(network):
     """Were it, delays would be refused."""
     if has_netem():
-        assert choice.choose_emulator(network[0]).description == "tc netem"
+        assert choice.choose_emulator(*network).description == "tc netem"
         return
     with pytest.raises(DeploymentError, match="its kernel lacks what emulates networks"):
-        choice.tc_emulator(network[0]).apply([Link(FIRST, SECOND, delay_s=0.01)])
-    assert choice.choose_emulator(network[0]).description == "in user space"
+        choice.tc_emulator(*network).apply([Link(FIRST, SECOND, delay_s=0.01)])
+    assert choice.choose_emulator(*network).description == "in user space"

@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from optiprov.deploy import Deployment, load_scenario, reap_abandoned
-from optiprov.deploy.network.host_network import end_network
+from optiprov.deploy import Deployment, Experiment, load_scenario, reap_abandoned
+from optiprov.deploy.network import host_network
+from optiprov.deploy.network.host_network import NETWORK_VARIABLE, end_network
 from optiprov.deploy.providers import apart, isolation
 from optiprov.deploy.providers.local import LocalProvider
+from optiprov.deploy.watchdog import find_processes
 from optiprov.errors import DeploymentError
 from tests.conftest import ROOT
 from tests.deploy.provider_contract import ProviderContract
@@ -172,6 +175,81 @@ def test_network_is_gone_when_the_driver_is_killed(scenario, tmp_path, clean_env
         end_network(deployment.id)
 
 
+def test_network_is_journalled_before_it_is_made(scenario, tmp_path, monkeypatch):
+    """Whoever finds the journal knows that there may be one, and by what it is found."""
+    deployment = Deployment(scenario, tmp_path / "d")
+    texts = []
+
+    class NotStarted(Exception):
+        """Nothing needs to run: it is seen what would be started after what was written."""
+
+    def stop(*_given, **_options):
+        texts.append((deployment.directory / "journal.jsonl").read_text())
+        raise NotStarted
+
+    with monkeypatch.context() as patch:
+        patch.setattr("optiprov.deploy.network.host_network.subprocess.Popen", stop)
+        patch.setattr("optiprov.deploy.providers.apart.network_obstacle", lambda: None)
+        patch.setattr("optiprov.deploy.equipment.Supervisor", FakeSupervisor)
+        with pytest.raises(NotStarted):
+            deployment.deploy()
+    assert '"event": "network"' in texts[0]
+    assert '"event": "host"' not in texts[0]
+    deployment.destroy()
+
+
+class FakeSupervisor:
+    """Starts no process, as starting any is what the test looks at."""
+
+    def __init__(self, _marker):
+        self.environment = {}
+
+    def watch(self, session):
+        """Nothing to watch."""
+
+    def close(self):
+        """Nothing to close."""
+
+
+def test_commands_of_an_experiment_go_on_in_one_network(write_scenario):
+    """Each command is another process in life: hosts, network and what listens there are found again."""
+    serving = python(SERVE, "0.0.0.0", 20000, "kept")
+    workflow = (
+        "- hosts: edge.w.1.1\n  prepare:\n"
+        f"    - shell: {json.dumps(serving)}\n      poll: 0\n"
+        "- hosts: edge.w.1.2\n  launch:\n"
+        f"    - shell: {json.dumps(python(ASK, '10.144.0.1', 20000))}\n"
+        "      register: asked\n      until: asked.rc == 0\n      retries: 60\n      delay: 1\n"
+    )
+    directory = write_scenario(workflow, LAYERS.replace(", roles: [provenance]", ""))
+    experiment = Experiment.create(directory, None)
+    mark = experiment.directory
+    try:
+        experiment.layers_services()
+        Experiment.open(mark).prepare()
+        Experiment.open(mark).launch()
+        outputs = [path.read_text() for path in mark.glob("logs/edge.w.1.2/launch-*.out")]
+        assert outputs[-1] == "kept\n"
+    finally:
+        Experiment.open(mark).destroy()
+    assert not (mark / "network").exists()
+    assert not (mark / "hosts").exists()
+
+
+def test_remains_of_a_scenario_that_is_gone_are_destroyed(write_scenario):
+    """Its network too, which the journal tells of."""
+    directory = write_scenario(layers=LAYERS.replace(", roles: [provenance]", ""))
+    experiment = Experiment.create(directory, None)
+    experiment.layers_services()
+    identity = json.loads((experiment.directory / "experiment.json").read_text())["id"]
+    marker = (f"{NETWORK_VARIABLE}={identity}",)
+    assert find_processes(marker, set())
+    (directory / "layers_services.yaml").write_text("broken: [")
+    Experiment.destroy_at(experiment.directory)
+    assert find_processes(marker, set()) == []
+    assert not (experiment.directory / "network").exists()
+
+
 def test_network_of_an_abandoned_deployment_is_reaped(deploy_apart, monkeypatch):
     """Driver and supervisor were killed: the next start ends it, as the journal says that there is one."""
     deployment = deploy_apart()
@@ -200,7 +278,8 @@ def test_hosts_are_apart_when_there_are_rules(tmp_path, write_scenario):
 
 def test_machine_without_network_namespaces_is_told_of(tmp_path, write_scenario, monkeypatch, caplog):
     """Where the scenario asks for them it is refused, with the way on; by default there is a warning."""
-    monkeypatch.setattr(apart, "network_obstacle", lambda: "ip not found")
+    for module in (apart, host_network):
+        monkeypatch.setattr(module, "network_obstacle", lambda: "ip not found")
     asked = Deployment(load_scenario(write_scenario(layers=LAYERS)), tmp_path / "asked")
     with pytest.raises(DeploymentError, match=r"ip not found.*`isolation: files`"):
         asked.deploy()
@@ -211,7 +290,7 @@ def test_machine_without_network_namespaces_is_told_of(tmp_path, write_scenario,
     deployment.deploy()
     assert deployment.hosts[0].address == "127.0.0.1"
     deployment.destroy()
-    assert "rules of network.yaml cannot be applied" in caplog.text
+    assert "rules have no effect between hosts of the testbed local" in caplog.text
 
 
 def as_nobody(program, command):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 import time
 from collections import deque
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-QUEUE_PACKETS = 1000
-"""How many packets may wait for a link with a rate to have time for them, as by default in tc netem."""
+_QUEUE_S = 0.1
+_LEAST_QUEUE = 50
+_PACKET_BIT = 1500 * 8
 
 MEMORY_BYTES = 256 << 20
 """How much may be under way on all links together; what comes then is lost."""
@@ -48,22 +50,36 @@ class Link(NamedTuple):
     loss_share: float = 0.0
 
 
+def queue_packets(rate_bit_s: float) -> int:
+    """How many packets may wait for a rate to have time for them: 0.1 s of large ones, and 50 at least.
+
+    >>> queue_packets(100e6), queue_packets(1e6)
+    (834, 50)
+    """
+    return max(_LEAST_QUEUE, math.ceil(rate_bit_s * _QUEUE_S / _PACKET_BIT))
+
+
 class _Line:
     """A link at work: its queue, and the port to its destination."""
 
-    __slots__ = ("busy_until", "delay_s", "loss_share", "mac", "port", "seconds_a_byte", "waiting")
+    __slots__ = (
+        *("busy_until", "delay_s", "loss_share", "mac", "places", "port"),
+        *("seconds_a_byte", "waiting"),
+    )
 
     def __init__(self, port: socket.socket, destination: int) -> None:
         self.port = port
         self.mac = mac_bytes(mac(destination))
         self.busy_until = 0.0
         self.waiting: deque[float] = deque()
+        self.places = 0
         self.delay_s = self.seconds_a_byte = self.loss_share = 0.0
 
     def become(self, link: Link) -> None:
         """Behave so from now on; what is under way stays as it is."""
         self.delay_s, self.loss_share = link.delay_s, link.loss_share
         self.seconds_a_byte = 0.0 if link.rate_bit_s is None else 8 / link.rate_bit_s
+        self.places = queue_packets(link.rate_bit_s or 0.0)
 
     def departure(self, frame: Frame, now: float) -> float | None:
         """When a frame that comes now has left the queue; None if the queue has no place for it."""
@@ -73,7 +89,7 @@ class _Line:
         while waiting and waiting[0] <= now:
             waiting.popleft()
         packets, wire_bytes = size_on_wire(frame)
-        if len(waiting) + packets > QUEUE_PACKETS:
+        if len(waiting) + packets > self.places:
             return None
         self.busy_until = max(self.busy_until, now) + wire_bytes * self.seconds_a_byte
         waiting.extend([self.busy_until] * packets)

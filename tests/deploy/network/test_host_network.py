@@ -20,6 +20,7 @@ from optiprov.deploy.watchdog import find_processes
 from optiprov.errors import DeploymentError
 from tests.conftest import ROOT
 from tests.deploy.provider_contract import ProviderContract
+from tests.deploy.test_ansible import needs_ansible
 from tests.deploy.test_isolation import BY_USER
 from tests.waiting import wait_until
 
@@ -234,6 +235,23 @@ def test_commands_of_an_experiment_go_on_in_one_network(write_scenario):
         Experiment.open(mark).destroy()
     assert not (mark / "network").exists()
     assert not (mark / "hosts").exists()
+
+
+@needs_ansible
+def test_what_ansible_runs_is_on_the_host_too(write_scenario, tmp_path):
+    """A module of Ansible's waits for the server of another host, at its address."""
+    serving = json.dumps(python(SERVE, "10.144.0.1", 20000, "x"))
+    workflow = (
+        f"- hosts: edge.w.1.1\n  launch:\n    - shell: {serving}\n      poll: 0\n"
+        "- hosts: edge.w.1.2\n  launch:\n    - wait_for: {host: 10.144.0.1, port: 20000, timeout: 60}\n"
+    )
+    deployment = Deployment(load_scenario(write_scenario(workflow, LAYERS)), tmp_path / "d")
+    try:
+        deployment.prepare()
+        deployment.launch()
+    finally:
+        deployment.finalize()
+    assert (tmp_path / "d" / "ansible").exists()
 
 
 def test_remains_of_a_scenario_that_is_gone_are_destroyed(write_scenario):

@@ -46,6 +46,7 @@ class Prober:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._serving: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
+        self._asking: set[subprocess.Popen[bytes]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -115,7 +116,9 @@ class Prober:
         return float(found["rate_bit_s"]) if found else None
 
     def close(self) -> None:
-        """End what answers."""
+        """End what asks, and what answers."""
+        for process in list(self._asking):
+            self._processes.end(process)
         for process, _ in self._serving.values():
             self._processes.end(process)
             self._processes.wait(process, None)
@@ -150,9 +153,11 @@ class Prober:
         """Run the script on the source to its end; what it tells."""
         address = self._hosts[destination].address
         process, output = self._start(source, work, address, port, *arguments)
+        self._asking.add(process)
         if not self._processes.wait(process, _LIFE_S):
             self._processes.end(process)
         process.wait()
+        self._asking.discard(process)
         self._processes.note_end(process)
         lines = _lines(output)
         if process.returncode or not lines:

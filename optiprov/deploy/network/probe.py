@@ -215,6 +215,15 @@ def ask(address: str, port: str, packets: str, interval_s: str, wait_s: str) -> 
     tell(sent=len(sent), times_s=times)
 
 
+def has_room(sending: socket.socket, packet: bytes) -> bool:
+    """Send a packet, if so much does not wait already here that a slow link has no room for it."""
+    try:
+        sending.send(packet, socket.MSG_DONTWAIT)
+    except OSError:
+        return False
+    return True
+
+
 def send(
     address: str, port: str, stream: str, packets: str, payload_bytes: str, packets_per_s: str, seconds: str
 ) -> None:
@@ -230,13 +239,15 @@ def send(
             time.sleep(max(TICK_S, due - now))
             continue
         due = max(due, now - LATE_S)  # what is late is not sent in a burst: queues would drop it
-        sending.send(HEADER.pack(name, number, 0) + rest)
+        if not has_room(sending, HEADER.pack(name, number, 0) + rest):
+            time.sleep(TICK_S)
+            continue
         number += 1
         due += 1 / rate
     took = time.perf_counter() - began
     for _ in range(ENDS):
         time.sleep(END_INTERVAL_S)
-        sending.send(HEADER.pack(name, 0, 1))
+        has_room(sending, HEADER.pack(name, 0, 1))
     tell(sent=number, took_s=took)
 
 

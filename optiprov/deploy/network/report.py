@@ -108,7 +108,7 @@ def _lines(rules: Sequence[int]) -> str:
 def _expected(one: Finding) -> str:
     judgement, unit = one.judgement, UNITS[one.name]
     told = quantity(judgement.expected, unit)
-    if judgement.expected is None or judgement.outcome == SHOWN:
+    if judgement.high is None:
         return told
     if judgement.low is None:
         return f"at most {told}"

@@ -162,8 +162,7 @@ class Validation:
             for host in dict.fromkeys(one.link.destination for one in links):
                 prober.serve(host)  # they start side by side
             findings += [self._round_trip(prober, one) for one in delays]
-            with ThreadPoolExecutor(_LOSS_AT_ONCE) as threads:
-                findings += threads.map(lambda one: self._loss(prober, one), losses)
+            findings += self._losses(prober, losses)
             # What fills queues comes last.
             findings += [self._rate(prober, one) for one in rates]
             findings += [self._tcp(prober, one) for one in links]
@@ -171,6 +170,15 @@ class Validation:
         names = (ROUND_TRIP, UDP_RATE, LOSS, TCP_RATE)
         findings.sort(key=lambda one: (order[one.link.source, one.link.destination], names.index(one.name)))
         return findings
+
+    def _losses(self, prober: Prober, links: Sequence[MeasuredLink]) -> list[Finding]:
+        """Side by side: what takes long is slow links, which keep nothing busy."""
+        with ThreadPoolExecutor(_LOSS_AT_ONCE) as threads:
+            try:
+                return list(threads.map(lambda one: self._loss(prober, one), links))
+            except BaseException:
+                prober.close()  # else this waits for the threads, and they for what they measure
+                raise
 
     def _round_trip(self, prober: Prober, one: MeasuredLink) -> Finding:
         link, back = one.link, one.back

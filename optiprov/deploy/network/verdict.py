@@ -97,6 +97,8 @@ def judge_rate(link: Link, rate_bit_s: float | None, payload_bytes: int) -> Judg
 
 def judge_loss(link: Link, lost: int, sent: int) -> Judgement:
     """The share of packets lost, within the 99 % interval of so many packets."""
+    if sent == 0:
+        return Judgement(link.loss_share * 100, None, None, None, UNMEASURED)
     low, high = binomial_interval(sent, link.loss_share)
     percent = 100 / sent
     outcome = MET if low <= lost <= high else MISSED

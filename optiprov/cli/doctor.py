@@ -91,10 +91,14 @@ def _ports() -> Iterator[Finding]:
 
 def _isolation() -> Iterator[Finding]:
     from optiprov.deploy import isolation_note
+    from optiprov.deploy.network.host_network import network_obstacle
 
     note = isolation_note()
     detail = note or "mount namespaces are allowed here"
     yield Finding("note" if note else "ok", "private /tmp and HOME", detail)
+    obstacle = network_obstacle()
+    detail = obstacle or "network namespaces are allowed here (`isolation: netns`)"
+    yield Finding("note" if obstacle else "ok", "networks of hosts", detail)
     shell = shutil.which("bash")
     yield Finding("ok" if shell else "note", "shell", shell or "no bash: tasks run in sh")
 

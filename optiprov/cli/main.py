@@ -19,7 +19,7 @@ COMMANDS = {
     "init": "Write a scenario that runs at once.",
     "layers-services": "Deploy the hosts of a scenario.",
     "lineage": "List what led to a data item, a file or a task, or what came of it.",
-    "network": "Say what lies between the hosts of an experiment.",
+    "network": "Emulate, show, remove or measure what lies between the hosts of an experiment.",
     "optimize": "Run an optimization.",
     "query": "Query tasks by what they used and generated.",
     "serve": "Run the provenance service.",

@@ -144,17 +144,6 @@ class Progress:
                 self._shown.advance(self._task)
 
 
-def show_networks(scenario: Scenario) -> None:
-    """Say what becomes of network.yaml."""
-    if scenario.networks:
-        count = len(scenario.networks)
-        click.echo(
-            f"{scenario.directory}/network.yaml: {count} rule{'' if count == 1 else 's'}, all valid. "
-            "Networks of local hosts are not emulated yet: hosts talk at full speed.",
-            err=True,
-        )
-
-
 def show_experiment(experiment: Experiment) -> None:
     """Say where an experiment is, and its provenance service."""
     hosts = len(experiment.scenario.placements)

@@ -18,6 +18,8 @@ from optiprov.errors import DeploymentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from optiprov.deploy.network.validation import Effort
+    from optiprov.deploy.network.verdict import Finding
     from optiprov.deploy.providers.base import Host
     from optiprov.deploy.scenario import Scenario
 
@@ -89,6 +91,7 @@ class Deployment:
             supervised=supervised or marker_of(self.id),
             is_detached=is_detached,
             on_play=on_play,
+            services=[url for name, url in provenance.items() if name in {"page", "broker"}],
         )
         self._runs = StageRuns(scenario.plays, self._equipment, self._on_failure)
         self._is_stopped = False
@@ -199,10 +202,61 @@ class Deployment:
         self.deploy_services()
         with self._lock:
             given = self._given_variables.get("optimization_config", {})
+            self._equipment.apply_network(given, is_final=False)
             run = self._runs.prepare(given)
         run.run()
         run.raise_if_failed()
         return self.directory
+
+    def apply_network(self) -> Path:
+        """Emulate what network.yaml asks for, also where it was taken off; `prepare` and `launch` do too.
+
+        Returns:
+            The directory of the deployment, whose network.json says what is emulated.
+
+        Raises:
+            DeploymentError: A rule cannot be used, its links cannot be emulated, or `stop()` was called.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            given = self._given_variables.get("optimization_config", {})
+            self._equipment.apply_network(given, is_final=False, is_asked_for=True)
+        return self.directory
+
+    def remove_network(self) -> Path:
+        """Take the rules of network.yaml off, until `apply_network`: launches do not put them back.
+
+        Returns:
+            The directory of the deployment.
+
+        Raises:
+            DeploymentError: They cannot be taken off.
+        """
+        with self._lock:
+            if self._equipment.applied_rules is not None:
+                self._equipment.applied_rules.remove()
+        return self.directory
+
+    def validate_network(
+        self,
+        effort: Effort,
+        *,
+        is_all: bool = False,
+        on_step: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+    ) -> list[Finding]:
+        """Measure what is emulated between the hosts, and write it to network-validate/.
+
+        Args:
+            effort: How long each measurement goes on.
+            is_all: Whether every link is measured, rather than one and its way back for each set of rules.
+            on_step: Called with what is measured next, and how many measurements are done of how many.
+
+        Raises:
+            DeploymentError: Nothing is emulated, or a host cannot measure.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            return self._equipment.validate_network(effort, is_all=is_all, on_step=on_step)
 
     def launch(
         self,
@@ -404,5 +458,6 @@ class Deployment:
     def _undo(self) -> None:
         """Undo what the journal says was made."""
         with self._lock:
+            self._equipment.end_network()
             self._end_all()
         self._equipment.remove()

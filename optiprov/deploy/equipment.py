@@ -16,12 +16,16 @@ from optiprov.deploy.supervisor import Supervisor
 from optiprov.deploy.variables import Variables
 from optiprov.deploy.watchdog import end_processes, not_recycled
 from optiprov.deploy.workbench import Workbench
+from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from optiprov.deploy.journal import Journal
+    from optiprov.deploy.network.applied_rules import AppliedRules
+    from optiprov.deploy.network.validation import Effort
+    from optiprov.deploy.network.verdict import Finding
     from optiprov.deploy.scenario import Scenario
     from optiprov.deploy.services.standing import StandingServices
 
@@ -39,6 +43,7 @@ class Equipment:
         supervised: What marks the processes that end with this process, `NAME=value`.
         is_detached: Whether the deployment outlives this process.
         on_play: Called with the stage when a play of it has ended.
+        services: URLs of what listens on this machine and hosts reach, beside those in the variables.
 
     Attributes:
         hosts: The hosts, in the order of the scenario; none before `provide`.
@@ -58,6 +63,7 @@ class Equipment:
         supervised: str,
         is_detached: bool,
         on_play: Callable[[str], None],
+        services: Sequence[str] = (),
     ) -> None:
         self.hosts: list[Host] = []
         self.processes: ProcessTable | None = None
@@ -71,16 +77,23 @@ class Equipment:
         self._supervised = supervised
         self._is_detached = is_detached
         self._on_play = on_play
+        self._services = services
         self._infrastructure = Infrastructure(scenario)
         self._monitor = HostMonitor(deployment_id, directory, journal)
         self._supervisor: Supervisor | None = None
         self._given: dict[str, Any] = {}
         self._standing = _standing_of(scenario, directory)
+        self._applied_rules: AppliedRules | None = None
 
     @property
     def supervisor(self) -> Supervisor | None:
         """What ends the processes should this one die; None before `supervise`."""
         return self._supervisor
+
+    @property
+    def _ends_with_us(self) -> bool:
+        """Whether all of the deployment ends with this process, its monitor and network too."""
+        return self._supervised == marker_of(self._id)
 
     def supervise(self) -> None:
         """Have the processes that are started from now on end with this one, should it be killed."""
@@ -95,6 +108,9 @@ class Equipment:
         Raises:
             DeploymentError: They cannot be had.
         """
+        if self._supervisor is None:
+            self.supervise()
+        assert self._supervisor is not None  # noqa: S101  just made
         request = HostRequest(
             self._scenario.input_dirs,
             self._directory,
@@ -103,10 +119,11 @@ class Equipment:
             client_environment=self._client_environment,
             made=made,
             is_detached=self._is_detached,
+            isolation=self._scenario.isolation,
+            has_links=bool(self._scenario.networks),
+            services=self._services,
+            watch=self._supervisor.watch if self._ends_with_us else lambda _session: None,
         )
-        if self._supervisor is None:
-            self.supervise()
-        assert self._supervisor is not None  # noqa: S101  just made
         self.processes = ProcessTable(self._journal, self._supervisor)
         self.hosts = self._infrastructure.deploy(request)
         lacking = [host for host in self.hosts if PROVENANCE_ROLE in host.roles and not host.has_client]
@@ -157,13 +174,65 @@ class Equipment:
         self.arrange(self.workbench.directory, self._given)
         return True
 
+    @property
+    def applied_rules(self) -> AppliedRules | None:
+        """What lies between the hosts; None where the scenario has no rules, or there are no hosts yet."""
+        if self._applied_rules is None and self._scenario.networks and self.hosts:
+            from optiprov.deploy.network.applied_rules import AppliedRules  # few scenarios have rules
+            from optiprov.deploy.network.guards import Guards
+
+            assert self.processes is not None  # noqa: S101  there are hosts
+            guards = None if self._is_detached else Guards(self.processes, self._directory)
+            groups = self._infrastructure.groups()
+            self._applied_rules = AppliedRules(self._scenario, self._directory, self._journal, groups, guards)
+        return self._applied_rules
+
+    def apply_network(
+        self, optimization_config: Mapping[str, Any], *, is_final: bool, is_asked_for: bool = False
+    ) -> None:
+        """Emulate what the rules of the scenario ask for, as `AppliedRules.apply` does.
+
+        Raises:
+            DeploymentError: A rule cannot be used, or not be emulated.
+        """
+        if self.workbench is not None and (applied_rules := self.applied_rules) is not None:
+            variables = self.workbench.variables.general(optimization_config)
+            applied_rules.apply(variables, is_final=is_final, is_asked_for=is_asked_for)
+
+    def validate_network(
+        self, effort: Effort, *, is_all: bool, on_step: Callable[[str, int, int], None]
+    ) -> list[Finding]:
+        """Measure what is emulated, and write what came of it.
+
+        Raises:
+            DeploymentError: Nothing is emulated, or a host cannot measure.
+        """
+        from optiprov.deploy.network.report import write_report
+        from optiprov.deploy.network.state import NetworkState, as_links
+        from optiprov.deploy.network.validation import Validation, links_to_measure
+
+        rows = NetworkState.read(self._directory).links
+        if not rows or self.processes is None:
+            raise DeploymentError(
+                f"{self._directory}: no rule of network.yaml is emulated: there is nothing to measure. "
+                "`optiprov network SCENARIO` applies them, `optiprov network SCENARIO show` tells of each."
+            )
+        self.processes.open()
+        chosen = links_to_measure(rows, as_links(rows), is_all=is_all)
+        findings = Validation(self.hosts, self.processes, effort, on_step).run(chosen)
+        write_report(self._directory, findings)
+        return findings
+
+    def end_network(self) -> None:
+        """Take off the rules that would stay on hosts which go on without the deployment."""
+        if self.applied_rules is not None:
+            self.applied_rules.end()
+
     def start_monitor(self) -> None:
         """Record the load of the hosts, where the scenario asks for it and somebody stores it."""
         broker = self._environment | self._client_environment
         if self._scenario.is_monitored and "OPTIPROV_BROKER" in broker:
-            # Where all of the deployment ends with this process, the monitor does too.
-            is_whole = self._supervised == marker_of(self._id)
-            supervised = self._supervisor.environment if self._supervisor and is_whole else {}
+            supervised = self._supervisor.environment if self._supervisor and self._ends_with_us else {}
             self._monitor.start(self.hosts, {**broker, **supervised})
 
     def spool_dirs(self) -> list[Path]:

@@ -35,6 +35,8 @@ from optiprov.store.url import StoreUrl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from optiprov.deploy.network.validation import Effort
+    from optiprov.deploy.network.verdict import Finding
     from optiprov.deploy.scenario import Scenario
     from optiprov.deploy.scenario_service import ScenarioService
 
@@ -233,6 +235,35 @@ class Experiment:
             if service is not None and specification is not None and self._state.status == DEPLOYING:
                 service.load_specification(specification)
             self._state.status = DEPLOYED
+
+    def apply_network(self) -> None:
+        """Emulate what network.yaml asks for, as it is now.
+
+        Raises:
+            DeploymentError: A rule cannot be used, or its links cannot be emulated.
+        """
+        with self._working("network apply"):
+            self._attached().apply_network()
+
+    def remove_network(self) -> None:
+        """Take the rules of network.yaml off, while all else goes on.
+
+        Raises:
+            DeploymentError: They cannot be taken off.
+        """
+        with self._working("network remove"):
+            self._attached().remove_network()
+
+    def validate_network(
+        self, effort: Effort, *, is_all: bool, on_step: Callable[[str, int, int], None]
+    ) -> list[Finding]:
+        """Measure what is emulated, as `Deployment.validate_network` does.
+
+        Raises:
+            DeploymentError: Nothing is emulated, or a host cannot measure.
+        """
+        with self._working("network validate"):
+            return self._attached().validate_network(effort, is_all=is_all, on_step=on_step)
 
     def prepare(self) -> None:
         """Run the stage prepare.

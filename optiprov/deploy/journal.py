@@ -85,6 +85,7 @@ class Journalled:
         sessions: The sessions that were started and not ended, with the start time of the leader.
         hosts: What was journalled of each host before it was made, by its id.
         left: What was left in the background, and whose end nobody has noticed, by the process id.
+        has_network: Whether a network of the hosts' own was begun to be made.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Journalled:
     sessions: dict[int, int | None]
     hosts: dict[str, Mapping[str, Any]]
     left: dict[int, Mapping[str, Any]]
+    has_network: bool = False
 
     def sessions_of_this_boot(self) -> dict[int, int | None]:
         """The sessions that may still live: none after a reboot, when ids are of other processes."""
@@ -134,6 +136,7 @@ def read_journal(path: Path) -> Journalled | None:
         sessions=_live_sessions(events),
         hosts={str(event.get("id")): event for event in events if event.get("event") == "host"},
         left=_left(events),
+        has_network=any(event.get("event") == "network" for event in events),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -148,7 +149,8 @@ class _Loader:
         self._provider = provider
         self._chosen = app_confs
         self._problems = Problems()
-        self._notices: tuple[Problem, ...] = ()
+        self._notices = Problems()
+        self._network: YamlSource | None = None
 
     def check(self) -> Checked:
         providers = self._providers()
@@ -163,7 +165,7 @@ class _Loader:
             check_environments(source, around, self._problems)
             check_firewall_rules(source, known, self._problems)
         plays = self._workflow(around)
-        networks = self._networks(known)
+        networks = self._networks(around)
         problems = self._problems.in_order()
         if problems or source is None or content is None:
             return Checked(None, problems)
@@ -173,6 +175,7 @@ class _Loader:
             from optiprov.deploy.services.finding import service_obstacles
 
             service_obstacles(source, services, placements, lacking)
+        networked = network_notices(self._network, content, placements) if self._network else ()
         scenario = Scenario(
             directory=self._directory.resolve(),
             artifacts_dir=self._artifacts_dir.resolve(),
@@ -192,7 +195,7 @@ class _Loader:
                 *ansible_obstacles(plays),
                 *lacking.in_order(),
             ),
-            notices=(*monitoring_notices(source, content), *self._notices),
+            notices=(*monitoring_notices(source, content), *networked, *self._notices.in_order()),
             lacking=lacking.in_order(),
             services=services.sources if services is not None else {},
         )
@@ -247,16 +250,24 @@ class _Loader:
         check_plays(source, around, self._problems)
         return plays
 
-    def _networks(self, known: KnownHosts) -> tuple[Network, ...]:
+    def _networks(self, around: Surroundings) -> tuple[Network, ...]:
         source = self._read(NETWORK, required=False)
         if source is None or source.value is None:
             return ()
+        from optiprov.deploy.network.check import check_overlaps, check_templates  # few have a network
+
         for index, rule in elements(source.value, "networks"):
             for key in ("src", "dst"):
-                known.of_files().check(source, ("networks", index, key), rule.get(key), self._problems)
+                around.known.of_files().check(source, ("networks", index, key), rule.get(key), self._problems)
+        check_templates(source, around, self._problems)
         content = validate(source, NetworkFile, self._problems, value=source.value)
-        rules = tuple(content.networks or ()) if content else ()
-        self._notices = network_notices(source, len(rules))
+        found = content.networks or () if content else ()
+        rules = tuple(
+            dataclasses.replace(rule, line=source.line(("networks", index)))
+            for index, rule in enumerate(found)
+        )
+        check_overlaps(source, rules, around.known, self._notices)
+        self._network = source if rules else None
         return rules
 
     def _app_confs(self) -> tuple[Mapping[str, Mapping[str, Any]], list[dict[Any, Any]]]:

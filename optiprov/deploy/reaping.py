@@ -34,6 +34,10 @@ def reap_abandoned(root: Path) -> list[str]:
             continue
         if deployment.boot_id == boot_id():
             end_processes((deployment.marker,), not_recycled(deployment.sessions))
+            if deployment.has_network:
+                from optiprov.deploy.network.host_network import end_network
+
+                end_network(deployment.id)
         with contextlib.suppress(OSError):  # removed meanwhile, or not ours to write
             Journal(path).write("reaped")
         reaped.append(deployment.id)

@@ -66,6 +66,7 @@ def write_layers_services(
                 "selector": host.id,
                 "_id": info["_id"],
                 "address": host.address,
+                **({"address6": host.address6} if host.address6 else {}),
                 "port": host.port,
                 "url": info["url"],
                 "testbed": host.placement.testbed,

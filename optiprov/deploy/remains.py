@@ -41,6 +41,11 @@ def remove_remains(directory: Path, deployment_id: str) -> None:
     journalled = read_journal(journal.path)
     sessions = not_recycled(journalled.sessions_of_this_boot()) if journalled is not None else set()
     end_processes((marker_of(deployment_id),), sessions)
+    if journalled is not None and journalled.has_network:
+        from optiprov.deploy.network.host_network import NETWORK_DIR, end_network, remove_network_directory
+
+        end_network(deployment_id)
+        remove_network_directory(directory / NETWORK_DIR)
     HostMonitor(deployment_id, directory, journal).stop()
     ScenarioService(deployment_id, directory, ProvenanceService(), journal).stop()
     hosts = directory / "hosts"  # all hosts of this machine lie there

@@ -158,6 +158,12 @@ class Scenario:
         return monitoring is not None and monitoring.type == "dstat"
 
     @property
+    def isolation(self) -> str | None:
+        """What it says of how hosts of this machine are kept apart, None if it says nothing."""
+        local = self.layers_services.environment.local
+        return local.isolation if local else None
+
+    @property
     def input_dirs(self) -> tuple[Path, ...]:
         """What it reads from: its directory, its artifacts, and what `environment: local: share` names."""
         local = self.layers_services.environment.local

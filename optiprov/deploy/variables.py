@@ -97,6 +97,10 @@ class Variables:
             **given,
         }
 
+    def general(self, optimization_config: Mapping[str, Any]) -> dict[str, Any]:
+        """The variables that are of no host."""
+        return {**self._general, "optimization_config": optimization_config}
+
     def of_host(self, host: Host) -> dict[str, Any]:
         """The variables of a host outside any play."""
         return {**self._general, "working_dir": host.working_dir, "_self": self._selves[host.id]}

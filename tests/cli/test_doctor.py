@@ -210,6 +210,17 @@ def test_doctor_notes_when_hosts_share_tmp(optiprov, monkeypatch):
     assert "\n" + " " * 31 + "in two lines\n" in output
 
 
+def test_doctor_notes_why_hosts_have_no_network_of_their_own(optiprov, monkeypatch):
+    """Everything else runs; the reason is what there is to do something about."""
+    place = "optiprov.deploy.network.host_network.network_obstacle"
+    monkeypatch.setattr(place, lambda: "ip not found")
+    status, output, _ = optiprov("doctor")
+    assert status == 0
+    assert state_of(output, "networks of hosts") == ("note", "ip not found")
+    monkeypatch.setattr(place, lambda: None)
+    assert state_of(optiprov("doctor")[1], "networks of hosts")[0] == "ok"
+
+
 def test_spool_that_vanishes_while_it_is_measured_counts_for_nothing(tmp_path, monkeypatch):
     """Its client has been acknowledged in the meantime; the others' count all the same."""
     for client in ("gone", "there"):

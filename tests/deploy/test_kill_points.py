@@ -14,7 +14,7 @@ from optiprov.deploy.experiment_state import find_experiment
 from optiprov.deploy.watchdog import end_processes, find_processes
 from tests.deploy.test_scenario_service import YAML
 
-KINDS = ("OPTIPROV_DEPLOYMENT", "OPTIPROV_SERVICE_OF", "OPTIPROV_MONITOR_OF")
+KINDS = ("OPTIPROV_DEPLOYMENT", "OPTIPROV_SERVICE_OF", "OPTIPROV_MONITOR_OF", "OPTIPROV_NETWORK_OF")
 LAYERS = """\
 environment: {local: }
 provenance: {dataflow_spec: spec.yaml}

@@ -127,6 +127,12 @@ class LocalTestbed(Model):
     limits: Limits | None = key(
         Nested(Limits), "What each host may use at most, unless its service says it.", default=None
     )
+    isolation: str | None = key(
+        Choice(("netns", "files")),
+        "netns: each host has a network of its own; files: it has files of its own alone, and shares the "
+        "network of this machine. By default netns where this machine allows it and network.yaml has rules.",
+        default=None,
+    )
 
 
 @frozen(kw_only=True)

@@ -10,10 +10,11 @@ from optiprov.deploy.frozen import frozen
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from optiprov.deploy.journal import Journal
+    from optiprov.deploy.network.base import NetworkEmulator
     from optiprov.deploy.placement import Placement
     from optiprov.deploy.providers.files import HostFiles
 
@@ -35,6 +36,10 @@ class HostRequest:
             the role `provenance`.
         made: What the journal says of hosts that an earlier process made, by id: they are as they were.
         is_detached: Whether hosts outlive this process.
+        isolation: What the scenario says of how local hosts are kept apart, None if it says nothing.
+        has_links: Whether it has rules for what lies between its hosts.
+        services: URLs of what listens on this machine and hosts reach, beside those in the variables.
+        watch: Called with each session that has to end with this process, should it be killed.
     """
 
     inputs: Sequence[Path]
@@ -44,6 +49,10 @@ class HostRequest:
     client_environment: Mapping[str, str] = field(default_factory=dict)
     made: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     is_detached: bool = False
+    isolation: str | None = None
+    has_links: bool = False
+    services: Sequence[str] = ()
+    watch: Callable[[int], None] = lambda _session: None
 
     def environment_of(self, placement: Placement) -> dict[str, str]:
         """The variables for the processes of one host."""
@@ -138,6 +147,10 @@ class Provider(ABC):
         Raises:
             DeploymentError: They cannot be had.
         """
+
+    def emulator(self) -> NetworkEmulator | None:
+        """What emulates links between its hosts, once they are deployed; None where nothing can."""
+        return None
 
     @abstractmethod
     def detach(self) -> None:

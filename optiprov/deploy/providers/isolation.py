@@ -16,13 +16,14 @@ from optiprov.deploy.frozen import frozen
 from optiprov.deploy.providers.namespace import Namespace, sets_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
 
 SHELL = "/bin/sh"
 ENTER = 'mount -n -a -T "$1" && cd "$2" && shift 2 && exec "$@"'
 ENTER_WITHOUT_MOUNTS = 'cd "$1" && shift && exec "$@"'
+MAKE_MOUNTS = ("--mount", "--propagation", "private", "--")
 PROBE_TIMEOUT_S = 10.0
 _probing = threading.Lock()
 NOT_PRIVATE = (
@@ -71,8 +72,8 @@ def _probed_commands() -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     unshare, mount = shutil.which("unshare"), shutil.which("mount")
     if unshare is None or mount is None:
         return None
-    direct = (unshare, "--mount", "--propagation", "private", "--")
-    by_user = (unshare, "--user", "--map-root-user", *direct[1:])
+    direct = (unshare, *MAKE_MOUNTS)
+    by_user = (unshare, "--user", "--map-root-user", *MAKE_MOUNTS)
     back = (unshare, "--user", f"--map-user={os.getuid()}", f"--map-group={os.getgid()}", "--")
     for before, after in ((direct, ()), (by_user, back), (by_user, ())):
         probe = [*before, SHELL, "-c", f'{mount} -n --rbind /tmp /tmp && exec "$@"', SHELL, *after, "true"]
@@ -111,9 +112,17 @@ class Isolation:
         masks: The directories that are private to the host.
         visible: Directories of this machine which the host sees though they lie below a mask.
         fstab: Where to write the mounts that make it so.
+        network: Gives the command that enters the host's network namespace, or raises if that is gone; None
+            for a host that shares this machine's network. Only where there are mount namespaces.
     """
 
-    def __init__(self, masks: Sequence[Mask], visible: Sequence[Path], fstab: Path) -> None:
+    def __init__(
+        self,
+        masks: Sequence[Mask],
+        visible: Sequence[Path],
+        fstab: Path,
+        network: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
         self._visible = _outermost(tuple(visible))
         # A mask is left out if one of the visible directories contains it: the home directory of a
         # scenario that is the home directory. /tmp never is, `LocalProvider` sees to it.
@@ -124,10 +133,14 @@ class Isolation:
         )
         self._fstab = fstab
         self._namespace: Namespace | None = None
+        self._network = network
         self._commands = namespace_commands()
         if self._commands is None:
             _warn_once()
             return
+        if network is not None:
+            before, after = self._commands
+            self._commands = (*network(), before[0], *MAKE_MOUNTS), after
         fstab.write_text("".join(self._mounts()))
         self._namespace = Namespace(self._commands[0], fstab)
 
@@ -141,6 +154,8 @@ class Isolation:
         if self._commands is None:
             translated = [self.translate(argument) for argument in argv]
             return [SHELL, "-c", ENTER_WITHOUT_MOUNTS, "sh", str(self.outside(chdir)), *translated]
+        if self._network is not None:
+            self._network()
         before, after = self._commands
         kept = self._namespace.enter(chdir) if self._namespace is not None else None
         if kept is not None:

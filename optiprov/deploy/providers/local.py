@@ -22,6 +22,8 @@ from optiprov.errors import DeploymentError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from optiprov.deploy.network.base import NetworkEmulator
+    from optiprov.deploy.network.host_network import HostNetwork
     from optiprov.deploy.placement import Placement
 
 CLOSERS = 16
@@ -43,6 +45,7 @@ class LocalHost(Host):
         isolation: What its processes see of this machine.
         environment: Variables for all of its processes.
         limiting: The command that holds its processes to the host's limits.
+        addresses: Its own IPv4 and IPv6 address; None where it shares those of this machine's loopback.
     """
 
     has_client = True
@@ -55,10 +58,10 @@ class LocalHost(Host):
         isolation: Isolation,
         environment: Mapping[str, str],
         limiting: Sequence[str] = (),
+        addresses: tuple[str, str | None] | None = None,
     ) -> None:
         self.placement = placement
-        self.address = ADDRESS
-        self.address6 = _address6()
+        self.address, self.address6 = addresses or (ADDRESS, _address6())
         self.port = port
         self.working_dir = str(directory / "work")
         self.spool_dir = directory / "spool"
@@ -146,7 +149,7 @@ class LocalHost(Host):
 
 
 class LocalProvider(Provider):
-    """Hosts below `<deployment directory>/hosts/`, each with a free TCP port.
+    """Hosts below `<deployment directory>/hosts/`, each with a free TCP port or a network of its own.
 
     In a mount namespace /tmp and the user's home directory are the host's own; the scenario, its
     artifacts, this Python and what it imports from, the deployment's directory and what
@@ -157,22 +160,41 @@ class LocalProvider(Provider):
         self._ports = PortAllotment()
         self._directories: list[Path] = []
         self._isolations: list[Isolation] = []
+        self._network: HostNetwork | None = None
+        self._hosts: list[Host] = []
 
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
-        """Make a directory for each host and allot its port."""
+        """Make a directory for each host, and allot its port or connect its network."""
         allow_hosts(len(placements))
         visible = _visible_directories(request)
+        if _may_be_apart(placements, request):
+            from optiprov.deploy.providers.apart import network_for
+
+            self._network = network_for(placements, request)
         self._ports = PortAllotment(request.journal.path if request.is_detached else None)
-        return [self._deploy_one(placement, request, visible) for placement in placements]
+        self._hosts = [self._deploy_one(placement, request, visible) for placement in placements]
+        return self._hosts
+
+    def emulator(self) -> NetworkEmulator | None:
+        """What emulates links between hosts that have a network of their own; None for others."""
+        if self._network is None:
+            return None
+        from optiprov.deploy.network.choice import choose_emulator
+
+        return choose_emulator(self._network, self._hosts)
 
     def detach(self) -> None:
         """Let go of the namespaces, and of the ports, which stay reserved."""
         self._close_namespaces()
+        if self._network is not None:
+            self._network.detach()
         self._ports.let_go()
 
     def destroy(self) -> None:
         """Remove the hosts' directories but a spool that is not empty, and give the ports back."""
         self._close_namespaces()
+        if self._network is not None:
+            self._network.end()
         for directory in self._directories:
             remove_directory(directory)
         self._directories.clear()
@@ -189,13 +211,7 @@ class LocalProvider(Provider):
 
     def _deploy_one(self, placement: Placement, request: HostRequest, visible: Sequence[Path]) -> Host:
         directory = request.directory / "hosts" / placement.id
-        made = request.made.get(placement.id)
-        if made is None:
-            port = self._ports.allot()
-            request.journal.write("host", id=placement.id, directory=str(directory), port=port)
-        else:
-            port = int(made["port"])
-            self._ports.take(port)
+        port = self._journalled_port(placement, request, directory)
         self._directories.append(directory)
         for name in ("work", "home", "tmp", "spool"):
             (directory / name).mkdir(parents=True, exist_ok=True)
@@ -204,11 +220,41 @@ class LocalProvider(Provider):
         home = _home()
         if home is not None and home.is_dir() and home not in {Path("/"), TMP.resolve()}:
             masks.append(Mask(home, directory / "home"))
-        isolation = Isolation(masks, visible, directory / "fstab")
+        network, addresses = self._network, None
+        enter = None if network is None else lambda: network.enter(placement.id)
+        if network is not None:
+            addresses = (
+                network.address4(placement.id),
+                network.address6(placement.id) if _address6() else None,
+            )
+        isolation = Isolation(masks, visible, directory / "fstab", enter)
         self._isolations.append(isolation)
         limiting = limiting_command(placement.limits, len(self._directories) - 1)
         environment = request.environment_of(placement)
-        return LocalHost(placement, port, directory, isolation, environment, limiting)
+        return LocalHost(placement, port, directory, isolation, environment, limiting, addresses)
+
+    def _journalled_port(self, placement: Placement, request: HostRequest, directory: Path) -> int:
+        """The port of a host, which is written into the journal with all that the host is made of."""
+        made = request.made.get(placement.id)
+        if made is not None:
+            if self._network is None:
+                self._ports.take(int(made["port"]))
+            return int(made["port"])
+        number = {}
+        if self._network is None:
+            port = self._ports.allot()
+        else:
+            port = self._network.service_port
+            number = {"number": self._network.numbers[placement.id]}
+        request.journal.write("host", id=placement.id, directory=str(directory), port=port, **number)
+        return port
+
+
+def _may_be_apart(placements: Sequence[Placement], request: HostRequest) -> bool:
+    """Whether hosts have a network of their own as far as the scenario and the journal go."""
+    if request.made:
+        return any("number" in request.made.get(placement.id, {}) for placement in placements)
+    return request.isolation == "netns" or (request.isolation is None and request.has_links)
 
 
 def remove_directory(directory: Path) -> None:

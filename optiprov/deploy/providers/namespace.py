@@ -1,4 +1,4 @@
-"""A mount namespace that is made once and entered by many processes."""
+"""Namespaces that are made once and entered by many processes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SHELL = "/bin/sh"
 MAKE = 'mount -n -a -T "$1" && echo made && read -r _'
 ENTER = 'cd "$1" && shift && exec "$@"'
+KINDS = {"user": "--user", "net": "--net", "mnt": "--mount"}
+"""The namespaces that may be entered, and the options of unshare and nsenter for them."""
 
 
 @lru_cache(maxsize=1)
@@ -39,12 +41,14 @@ class Namespace:
     this process has ended, nor after `close`; what has entered goes on.
 
     Args:
-        before: The command that makes a namespace and runs another one in it.
+        before: The command that makes a mount namespace, in a network or user namespace or not, and runs
+            another one in it.
         fstab: The mounts.
     """
 
     def __init__(self, before: Sequence[str], fstab: Path) -> None:
-        self._kinds = ("user", "mnt") if "--user" in before else ("mnt",)
+        options = {argument.partition("=")[0] for argument in before}
+        self._kinds = [kind for kind, option in KINDS.items() if option in options]
         self._descriptors: list[int] = []
         self._maker: subprocess.Popen[bytes] | None = None
         if _nsenter() is not None:
@@ -61,7 +65,7 @@ class Namespace:
         if not self._descriptors:
             return None
         kept = [
-            f"--{'mount' if kind == 'mnt' else kind}=/proc/{os.getpid()}/fd/{descriptor}"
+            f"{KINDS[kind]}=/proc/{os.getpid()}/fd/{descriptor}"
             for kind, descriptor in zip(self._kinds, self._descriptors, strict=True)
         ]
         entering = [str(_nsenter()), "--preserve-credentials", *kept]

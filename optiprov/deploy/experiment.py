@@ -372,6 +372,7 @@ class Experiment:
         deployment = Deployment(
             self.scenario,
             self.directory,
+            environment={"OPTIPROV_TRIAL_ID": self._state.id},  # also where records are sent later, by hand
             client_environment=service.client_environment() if service else {},
             provenance=service.description() if service else {},
             variables={"current_repeat": self._state.repeat},

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from optiprov.capture.leftover import waiting_clients
 from optiprov.deploy import Experiment, check_deployable
 from optiprov.deploy.experiment_state import (
     ExperimentState,
@@ -80,6 +82,25 @@ def hosts_of(experiment):
     """The hosts in the journal."""
     lines = (experiment.directory / "journal.jsonl").read_text().splitlines()
     return [event for event in map(json.loads, lines) if event["event"] == "host"]
+
+
+def test_records_that_nobody_stores_are_told(write_scenario, caplog):
+    """Without a service they wait in the host's spool, with the experiment's id as their trial."""
+    emit = "from provlight.workflow import Workflow; w = Workflow('d'); w.begin(); w.end()"
+    command = json.dumps(f"python3 -c {shlex.quote(emit)}")
+    scenario = write_scenario(f"- hosts: edge\n  launch:\n    - shell: {command}\n")
+    experiment = Experiment.create(scenario, None)
+    with experiment.whole("deploy"):
+        experiment.layers_services()
+        experiment.launch()
+        experiment.finalize()
+        experiment.destroy()
+    spool = experiment.directory / "hosts" / "edge.worker.1.1" / "spool"
+    (client,) = waiting_clients(spool)
+    assert client.identity["trial"] == state(experiment)["id"]
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith(f"{client.records} records of provenance are not stored")
+    assert told.endswith(f": {spool}")
 
 
 def test_output_of_a_set_goes_into_its_folder(deployed, scenario):

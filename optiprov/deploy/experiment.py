@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PREPARE = "workflow prepare"
+
 
 @frozen
 class Hooks:
@@ -219,6 +221,11 @@ class Experiment:
         """The store of its provenance, as it may be shown."""
         return self._service.store
 
+    @property
+    def is_destroyed(self) -> bool:
+        """Whether its hosts were removed."""
+        return self._state.status == DESTROYED
+
     def layers_services(self) -> None:
         """Deploy the hosts and the provenance service.
 
@@ -240,7 +247,7 @@ class Experiment:
         Raises:
             DeploymentError: A task failed.
         """
-        with self._working("workflow prepare"):
+        with self._working(PREPARE):
             self._attached().prepare()
 
     def launch(self, app_conf: str | None = None, *, duration_s: float = 0) -> None:
@@ -256,6 +263,7 @@ class Experiment:
         """
         with self._working("workflow launch", app_conf):
             deployment = self._attached()
+            self._warn_if_unprepared()
             deployment.use_app_conf(app_conf)
             deployment.launch(duration_s=duration_s, timeout_s=self.scenario.walltime_s)
 
@@ -308,7 +316,7 @@ class Experiment:
 
     def destroy(self) -> None:
         """End all that runs and remove the hosts; what was fetched, logs and provenance stay."""
-        if self._state.status == DESTROYED:
+        if self.is_destroyed:
             return
         with self._working("destroy"), ExitStack() as last_to_first:
             try:
@@ -360,8 +368,21 @@ class Experiment:
                         self._deployment.stop()
                     raise
 
+    def _warn_if_unprepared(self) -> None:
+        """Tell where the hosts lack what the stage prepare does, since it was not run or has not ended."""
+        outcomes = [one["outcome"] for one in self._state.invocations if one["command"] == PREPARE]
+        prepares = (play.tasks["prepare"] or "roles" in play.keywords for play in self.scenario.plays)
+        if "done" in outcomes or not any(prepares):
+            return
+        logger.warning(
+            "%s: the stage prepare %s. Run it first: optiprov workflow %s prepare",
+            self.directory,
+            f"was not done, but {outcomes[-1]}" if outcomes else "was not run",
+            self.directory,
+        )
+
     def _refuse_if_destroyed(self) -> None:
-        if self._state.status == DESTROYED:
+        if self.is_destroyed:
             raise ScenarioError(
                 f"{self.directory}: this experiment was destroyed. Deploy another one: "
                 f"optiprov layers-services {self._state.scenario}"

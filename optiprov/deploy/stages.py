@@ -248,8 +248,13 @@ class StageRun:
         self.fail(DeploymentError(f"{where}: {type(error).__name__}: {error}"), ends_stage=True)
 
     def _time_out(self) -> None:
+        running = self._workbench.processes.waited_for(self.stage)
+        shown = ", ".join(running[:MORE_TOLD]) + (
+            f" and {len(running) - MORE_TOLD} more" if len(running) > MORE_TOLD else ""
+        )
         error = (
             f"the {self.stage} stage did not end in {self._timeout_s:g} s and was stopped. Of a command or a "
-            "trial that is the walltime of the scenario's environment; the logs say what still ran."
+            "trial that is the walltime of the scenario's environment. "
+            f"What still ran: {shown or 'no process; the logs say what was done'}."
         )
         self.fail(DeploymentError(error), ends_stage=True)

@@ -412,10 +412,11 @@ def test_stop_kills_what_ignores_term(deploy):
 
 
 def test_launch_fails_when_time_runs_out(deploy):
-    """timeout_s ends the application and is a failure."""
+    """timeout_s ends the application and is a failure, which tells what was waited for."""
     deployment = deploy(SERVER.format(command="sleep 300"))
     deployment.prepare()
-    with pytest.raises(DeploymentError, match=r"launch stage did not end in 0.3 s"):
+    still = r"launch stage did not end in 0.3 s .* ran: task 'client' on host edge.worker.1.1\."
+    with pytest.raises(DeploymentError, match=still):
         deployment.launch(timeout_s=0.3)
     assert not runs(deployment)
 

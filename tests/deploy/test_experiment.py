@@ -146,6 +146,18 @@ def test_failed_step_is_noted_and_can_be_repeated(write_scenario):
     Experiment.open(scenario).destroy()
 
 
+def test_launch_before_prepare_tells_so(deployed, scenario, caplog):
+    """The launch is done all the same; once prepare was done, nothing is told."""
+    Experiment.open(scenario).launch()
+    where = deployed.directory
+    told = f"{where}: the stage prepare was not run. Run it first: optiprov workflow {where} prepare"
+    assert caplog.messages == [told]
+    caplog.clear()
+    Experiment.open(scenario).prepare()
+    Experiment.open(scenario).launch()
+    assert caplog.messages == []
+
+
 def test_launch_that_exceeds_the_walltime_fails(write_scenario):
     """Its processes are ended, and nothing else of the experiment is: it can be launched again."""
     layers = LAYERS.replace("job_name: test", 'job_name: test\n  walltime: "00:00:01"')

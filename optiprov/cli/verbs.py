@@ -180,5 +180,5 @@ def show_results(experiment: Experiment, *app_confs: str | None) -> None:
                 click.echo(f"  {output.name + '/' if app_conf else ''}{name}/")
     if experiment.addresses:
         click.echo(f"  query it: optiprov query --store {experiment.store}")
-    if not experiment.is_destroyed:
+    if experiment.has_hosts:
         click.echo(f"  its hosts stay; remove them: optiprov destroy {experiment.directory}")

@@ -222,8 +222,12 @@ class Experiment:
         return self._service.store
 
     @property
-    def is_destroyed(self) -> bool:
-        """Whether its hosts were removed."""
+    def has_hosts(self) -> bool:
+        """Whether hosts of it may be there: some were deployed, and they were not removed."""
+        return not self._is_destroyed and read_journal(self.directory / JOURNAL_NAME) is not None
+
+    @property
+    def _is_destroyed(self) -> bool:
         return self._state.status == DESTROYED
 
     def layers_services(self) -> None:
@@ -316,7 +320,7 @@ class Experiment:
 
     def destroy(self) -> None:
         """End all that runs and remove the hosts; what was fetched, logs and provenance stay."""
-        if self.is_destroyed:
+        if self._is_destroyed:
             return
         with self._working("destroy"), ExitStack() as last_to_first:
             try:
@@ -382,7 +386,7 @@ class Experiment:
         )
 
     def _refuse_if_destroyed(self) -> None:
-        if self.is_destroyed:
+        if self._is_destroyed:
             raise ScenarioError(
                 f"{self.directory}: this experiment was destroyed. Deploy another one: "
                 f"optiprov layers-services {self._state.scenario}"

@@ -139,7 +139,8 @@ class StageRun:
         if ends_stage:
             self._on_failure()
         else:
-            logger.warning("%s The other hosts go on.", str(error).splitlines()[0])
+            first = str(error).splitlines()[0]
+            logger.warning("%s%s The other hosts go on.", first, "" if first.endswith((".", "?")) else ".")
 
     def run(self) -> None:
         """Run all plays and wait for background tasks that have a time limit; failures are kept."""

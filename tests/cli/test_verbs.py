@@ -256,6 +256,15 @@ def test_deploy_of_several_scenarios_does_one_after_the_other(write, optiprov, t
     assert not any((one / "hosts").exists() for one in experiments)
 
 
+def test_deploy_to_a_service_that_is_not_there_says_so(write, optiprov):
+    """What does not answer, what to do, and nothing of hosts: there are none."""
+    scenario = write("[]\n", "provenance: {}\n" + LOCAL)
+    status, output, errors = optiprov("deploy", scenario, "--store", "http://127.0.0.1:9")
+    assert status == 1
+    assert errors.endswith(" refused. Start it, or leave --store out.\n")
+    assert "hosts stay" not in output
+
+
 def test_killed_deploy_ends_all_and_can_be_finalized(write, verb, start_verb):
     """Kill -9 in the midst of the launch: processes and service end; finalize fetches and backs up."""
     slow = TRAIN.replace("workflow.end()", "open('ready', 'w').close(); import time; time.sleep(300)")

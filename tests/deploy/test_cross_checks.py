@@ -1,5 +1,7 @@
 """What the files of a scenario name in each other and in the artifacts."""
 
+import re
+
 import pytest
 
 from optiprov.deploy import check_scenario, load_scenario
@@ -53,7 +55,7 @@ def test_artifacts_are_told_when_they_are_missing(artifacts, task, expected):
     """In each form of a task, by each variable for a directory."""
     (problem,) = problems_of(artifacts(play(task, stage="launch")))
     assert problem.startswith(f"workflow.yaml:3: {expected}")
-    assert "artifacts" in problem
+    assert re.search(r"Looked in '(\S+/)?artifacts' and '\S+'\.$", problem)
 
 
 @pytest.mark.parametrize(

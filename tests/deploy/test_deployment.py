@@ -184,15 +184,16 @@ def test_stage_ends_when_a_play_has_lost_all_of_its_hosts(deploy):
     assert not list(deployment.directory.glob("logs/*/prepare-*-never.out"))
 
 
-def test_missing_program_and_file_are_told(deploy):
+def test_missing_program_and_file_are_told(deploy, caplog):
     """A command that is not there ends with 127; a source that is not there names where it was sought."""
     deployment = deploy("- hosts: cloud\n  launch:\n    - command: no-such-program -x\n")
     deployment.prepare()
     with pytest.raises(DeploymentError, match="status 127"):
         deployment.launch()
     deployment = deploy("- hosts: cloud\n  prepare:\n    - copy: {src: \"{{ 'nowhere' }}\", dest: x}\n")
-    with pytest.raises(DeploymentError, match="src 'nowhere' is not there; looked in"):
+    with pytest.raises(DeploymentError, match="src 'nowhere' is not there; looked in") as caught:
         deployment.prepare()
+    assert caplog.messages[-1] == f"{caught.value}. The other hosts go on."
 
 
 def test_launch_returns_when_foreground_has_ended_with_a_server_in_background(deploy):

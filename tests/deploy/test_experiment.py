@@ -340,7 +340,7 @@ def test_scenarios_are_checked_together(write_scenario, tmp_path):
     good = write_scenario()
     with pytest.raises(ScenarioError) as caught:
         check_deployable([good, tmp_path / "nothing"], None, app_confs=["big"])
-    assert "has no set 'big'" in str(caught.value)
+    assert "workflow_env.yaml:1: is missing, and the set 'big'" in str(caught.value)
     assert f"{tmp_path / 'nothing'}: is not a directory" in str(caught.value)
 
 

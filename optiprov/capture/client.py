@@ -243,6 +243,7 @@ def _first_client() -> Client:
 def _make_client() -> Client:
     global _client
     client = _client = Client(_settings())
+    _tell_unsent(client)
     atexit.register(_close_at_exit)
     _close_at_end_of_child()
     _send_leftovers(client.settings)
@@ -272,6 +273,14 @@ def _settings() -> Settings:
     except UrlError as error:
         warn("%s Provenance is spooled, not sent.", error)
         return Settings.from_environment({**os.environ, "OPTIPROV_BROKER": "", "PROVLIGHT_SERVER_URL": ""})
+
+
+def _tell_unsent(client: Client) -> None:
+    """Say that nothing is sent, unless a variable says where it goes: hosts of a deployment have a spool."""
+    is_set = any(map(os.environ.get, ("OPTIPROV_BROKER", "PROVLIGHT_SERVER_URL", "OPTIPROV_SPOOL")))
+    if not is_set and client.spool_directory is not None:
+        place = client.spool_directory.parent
+        warn("no broker is set (PROVLIGHT_SERVER_URL): provenance is kept in %s, not sent", place)
 
 
 def _close_at_exit() -> None:

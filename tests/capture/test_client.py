@@ -239,6 +239,17 @@ def test_unwritable_spool_falls_back_and_warns(run_python, tmp_path):
     assert len(only(spooled(next((tmp_path / "tmp").glob("optiprov-spool-*"))))) == 2
 
 
+def test_program_without_a_broker_says_once_where_its_provenance_is(run_python, tmp_path):
+    """It may have been forgotten; whoever names a spool, as a deployment does, need not be told."""
+    code = "from optiprov import Workflow\nfor n in range(2): wf = Workflow('f'); wf.begin(); wf.end()"
+    _, errors = run_python(code, OPTIPROV_SPOOL="", XDG_STATE_HOME=str(tmp_path))
+    spool = tmp_path / "optiprov" / "spool"
+    where = f"provenance is kept in {spool}, not sent"
+    assert errors == f"optiprov: no broker is set (PROVLIGHT_SERVER_URL): {where}\n"
+    assert len(only(spooled(spool))) == 4
+    assert run_python(code) == ("", "")
+
+
 def test_no_place_for_a_spool_is_a_warning(run_python, tmp_path):
     """Where nothing can be written, the application still runs."""
     (tmp_path / "file").write_text("")

@@ -98,6 +98,28 @@ def test_variables_reach_templates(deploy, write_scenario):
     assert output(deployment, host.id, "launch-01-shell").strip() == expected
 
 
+def test_services_on_one_machine_are_all_kept(deploy, write_scenario):
+    """Each service and each copy that names it has a host of its own, with a port; they match by address."""
+    layers = (
+        "environment: {g5k: {cluster: gros}}\nlayers:\n- name: cloud\n  services:\n"
+        "  - {name: Server, servers: [gros-1], repeat: 1}\n  - {name: Database, servers: [gros-1]}\n"
+    )
+    workflow = (
+        "- hosts: cloud.server\n  depends_on:\n"
+        "    - {service_selector: cloud.database, grouping: address_match, prefix: near}\n"
+        "  launch:\n    - shell: echo {{ near._id }} {{ near.url }}\n"
+    )
+    deployment = deploy(scenario=write_scenario(workflow, layers, providers="local: [g5k]\n"))
+    deployment.prepare()
+    deployment.launch()
+    hosts = {host.id: host for host in deployment.hosts}
+    assert list(hosts) == ["cloud.server.1.1", "cloud.database.2.1", "cloud.server.3.1"]
+    assert len({host.port for host in hosts.values()}) == 3
+    near = f"1_2_1 127.0.0.1:{hosts['cloud.database.2.1'].port}\n"
+    for host in ("cloud.server.1.1", "cloud.server.3.1"):
+        assert (deployment.directory / "logs" / host / "launch-01-shell.out").read_text() == near
+
+
 def test_unknown_app_conf_is_refused(write_scenario, tmp_path):
     """An app_conf that workflow_env.yaml does not have is an error of the input."""
     scenario = load_scenario(write_scenario(workflow_env="small: {}\n"))

@@ -365,6 +365,24 @@ import os; os._exit(1)
     ).to_numpy().tolist() == [[3000, 3000]]
 
 
+def test_short_program_waits_for_leftovers_to_be_acknowledged(run_python, shared_service, tmp_path):
+    """What it has begun to send of another is stored and freed when it ends, however soon that is."""
+    leave = "from optiprov import Workflow; Workflow('f').begin(); import os; os._exit(0)"
+    send = """
+import threading
+from optiprov import Workflow
+from optiprov.capture import client
+client._LEFTOVERS_S = 60  # a loaded machine may take longer than applications are to wait
+Workflow('f').begin()
+def publishers(): return [one for one in threading.enumerate() if one.name == "optiprov-publisher"]
+while client._leftovers.is_alive() and len(publishers()) < 2: pass
+"""
+    for _ in range(5):
+        run_python(leave)
+        run_python(send, PROVLIGHT_SERVER_URL=shared_service.mqtt, OPTIPROV_FLUSH_TIMEOUT_S="60")
+        assert spool_heads(tmp_path / "spool") == {}
+
+
 def test_leftovers_are_named_while_nobody_takes_them(run_python, tmp_path):
     """Without a broker they stay; a spool that is damaged and holds no record is removed."""
     run_python("from optiprov import Workflow; Workflow('f').begin(); import os; os._exit(0)")

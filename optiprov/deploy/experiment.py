@@ -137,6 +137,10 @@ class Experiment:
         """
         directory = find_experiment(place)
         if directory is None:
+            if not place.is_dir():
+                raise ScenarioError(
+                    f"{place}: is not a directory. Give that of an experiment, or its scenario's."
+                )
             raise ScenarioError(
                 f"{place}: has no experiment. Deploy one first: optiprov layers-services {place}"
             )

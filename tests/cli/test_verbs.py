@@ -503,6 +503,7 @@ def test_init_writes_a_scenario_that_runs(verb, tmp_path):
         (("workflow", "{}", "lunch"), "'lunch' is not one of"),
         (("workflow", "{}", "launch"), "has no experiment. Deploy one first"),
         (("finalize", "{}"), "has no experiment. Deploy one first"),
+        (("finalize", "{}/nowhere"), "nowhere: is not a directory. Give that of an experiment, or its"),
         (("deploy", "{}", "--without", "walltime"), "got 'walltime'. Allowed: monitoring"),
         (("deploy", "{}", "--provider", "locall"), "Did you mean 'local'?"),
     ],

@@ -372,5 +372,8 @@ def test_experiment_of_a_broken_scenario_can_be_destroyed(deployed, scenario):
     assert not (deployed.directory / "hosts").exists()
     assert (deployed.directory / "logs").is_dir()
     assert state(deployed)["status"] == "destroyed"
+    with pytest.raises(ScenarioError, match="is not a directory"):
+        Experiment.destroy_at(scenario / "nothing")
+    (scenario / "nothing").mkdir()
     with pytest.raises(ScenarioError, match="has no experiment"):
         Experiment.destroy_at(scenario / "nothing")

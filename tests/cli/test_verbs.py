@@ -265,6 +265,12 @@ def test_deploy_to_a_service_that_is_not_there_says_so(write, optiprov):
     assert "hosts stay" not in output
 
 
+def test_database_that_is_not_there_is_told_once(verb):
+    """By the error, and by nothing that its library says besides."""
+    status, output, errors = verb("sql", "SELECT 1", "--store", "monetdb://127.0.0.1:9/d")
+    assert (status, output, len(errors.splitlines())) == (1, "", 1), errors
+
+
 def test_killed_deploy_ends_all_and_can_be_finalized(write, verb, start_verb):
     """Kill -9 in the midst of the launch: processes and service end; finalize fetches and backs up."""
     slow = TRAIN.replace("workflow.end()", "open('ready', 'w').close(); import time; time.sleep(300)")

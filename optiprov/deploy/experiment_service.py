@@ -127,8 +127,8 @@ def _tell_what_waits(spools: Iterable[Path]) -> None:
     if places:
         more = [f"and {len(places) - _SHOWN_PLACES} more"] if len(places) > _SHOWN_PLACES else []
         logger.warning(
-            "%d records of provenance are not stored: the scenario has no provenance service. Have one by "
-            "`provenance: {}` in layers_services.yaml and `roles: [provenance]` of what records. These stay, "
+            "provenance is not stored (records: %d), since the scenario has no service for it. Have one by "
+            "`provenance: {}` in layers_services.yaml and `roles: [provenance]` of what records. It stays, "
             "to be sent by `optiprov spool send DIRECTORY --broker URL`: %s",
             sum(waiting.values()),
             ", ".join([*places[:_SHOWN_PLACES], *more]),

@@ -99,7 +99,7 @@ def test_records_that_nobody_stores_are_told(write_scenario, caplog):
     (client,) = waiting_clients(spool)
     assert client.identity["trial"] == state(experiment)["id"]
     (told,) = [record.getMessage() for record in caplog.records]
-    assert told.startswith(f"{client.records} records of provenance are not stored")
+    assert told.startswith(f"provenance is not stored (records: {client.records}), since the scenario")
     assert told.endswith(f": {spool}")
 
 

@@ -62,9 +62,10 @@ def test_processes_share_one_namespace(isolate):
 def test_what_has_entered_goes_on_when_the_namespace_is_closed(isolate):
     """Closing lets go of it; processes in it keep it."""
     isolation, hidden = isolate()
-    argv = isolation.enter(["sh", "-c", "read line; cat file"], hidden)
+    argv = isolation.enter(["sh", "-c", "echo in; read line; cat file"], hidden)
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert output(isolation, "true", hidden)[0] == 0
+    assert process.stdout.readline() == "in\n"
     isolation.close()
     assert process.communicate("go\n")[0] == "private"
 

@@ -277,8 +277,8 @@ class _Loader:
         there = {str(name): values for name, values in raw.items()}
         for name in self._chosen:
             if name not in there:
-                message = no_app_conf(name, there)
-                self._problems.add(self._directory / WORKFLOW_ENV, 1, "", message)
+                path = self._directory / WORKFLOW_ENV
+                self._problems.add(path, 1, "", no_app_conf(path, name, there))
         app_confs = validate_kind(source, WORKFLOW_ENV_SETS, self._problems) if source else {}
         chosen = [name for name in self._chosen if name in there]
         return app_confs or {}, [mapping(there, name) for name in chosen or there]

@@ -61,6 +61,7 @@ class _Started:
     stage: str
     start: int | None
     is_left: bool
+    shown: str
     has_ended: bool = False
 
 
@@ -118,7 +119,8 @@ class ProcessTable:
                     stderr=invocation.stderr,
                 )
             )
-            started = _Started(process, invocation.stage, start_time(process.pid), invocation.is_left)
+            shown = f"task {invocation.task!r}" + (f" on host {host.id}" if host else "")
+            started = _Started(process, invocation.stage, start_time(process.pid), invocation.is_left, shown)
             self._started[process.pid] = started
             self._supervisor.watch(process.pid)
             left = {"left": str(invocation.stderr)} if invocation.is_left else {}
@@ -172,6 +174,15 @@ class ProcessTable:
             return True
         assignments = (self._supervisor.assignment, f"{STAGE_VARIABLE}={stage}")
         return bool(of_stage) and bool(find_processes(assignments, _sessions(of_stage)))
+
+    def waited_for(self, stage: str) -> list[str]:
+        """The tasks whose processes a stage waits for, in the order of their start."""
+        with self._lock:
+            return [
+                one.shown
+                for one in self._started.values()
+                if one.stage == stage and not one.has_ended and not one.is_left
+            ]
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
         """End one process with its session; returns when they have ended."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "optimize": "Run an optimization.",
     "query": "Query tasks by what they used and generated.",
     "serve": "Run the provenance service.",
+    "services": "Show, add and remove the classes that deploy services.",
     "spec": "Send the specification of a dataflow.",
     "spool": "Show and send provenance that is not stored yet.",
     "sql": "Run one read-only SQL query on a provenance store.",

@@ -180,7 +180,7 @@ class Attempt:
                 task=self.task.name,
                 argv=argv,
                 chdir=str(chdir) if chdir else None,
-                environment={**self._environment(), HOST_VARIABLE: self._host.id},
+                environment={**self._environment(), HOST_VARIABLE: self._host.placement.own_id},
                 stdout=self._logs[0],
                 stderr=self._logs[1],
                 # What a secret task writes is nobody's to be pointed to.

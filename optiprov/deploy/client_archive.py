@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ARCHIVE_NAME = "optiprov-client.zip"
 PACKAGES = ("records", "wire", "telemetry", "capture")
+INTERFACES = ("provlight", "dfa_lib_python")
 _MODULES = ("__init__.py", "errors.py")
 _OURS = Path(__file__).resolve().parents[1]
 _DATE = (1980, 1, 1, 0, 0, 0)  # the oldest that a zip can have: the same client is the same file
@@ -48,7 +49,8 @@ def _files() -> Iterator[tuple[str, Path]]:
         yield f"optiprov/{name}", _OURS / name
     for package in PACKAGES:
         yield from _modules(_OURS / package, _OURS.parent)
-    yield from _modules(_OURS / "compat", _OURS / "compat")
+    for interface in INTERFACES:
+        yield from _modules(_OURS / "compat" / interface, _OURS / "compat")
 
 
 def _modules(directory: Path, root: Path) -> Iterator[tuple[str, Path]]:

@@ -154,6 +154,24 @@ class Deployment:
             self._equip(journalled.hosts)
         return self.directory
 
+    def deploy_services(self) -> None:
+        """Deploy the services that have a class, unless they stand already; hosts are deployed.
+
+        `finish` and `end` end what they have started: they are deployed again before the next stage.
+
+        Raises:
+            DeploymentError: One failed, after which nothing runs of any; or `stop()` was called.
+            ScenarioError: A pattern of the workflow selects none of the hosts that they have registered.
+        """
+        self._refuse_if_stopped()
+        if self._equipment.deploy_services():
+            self._write_hosts()
+        if self.scenario.services and self._equipment.workbench is not None:
+            self.scenario.require_hosts(self._selected)
+        if self._is_stopped:  # meanwhile, by another thread
+            self._equipment.end_processes()
+            self._refuse_if_stopped()
+
     def use_app_conf(self, app_conf: str | None) -> None:
         """Have the stages that follow take a set of workflow_env.yaml, and leave their output in its folder.
 
@@ -168,7 +186,7 @@ class Deployment:
         self._equipment.arrange(self.output_dir, self._given_variables)
 
     def prepare(self) -> Path:
-        """Deploy the hosts, unless they are, and run the stage prepare.
+        """Deploy the hosts and the services that have a class, unless they are, and run the stage prepare.
 
         Returns:
             The directory of the deployment.
@@ -181,6 +199,8 @@ class Deployment:
             self._refuse_if_stopped()
             if self._equipment.workbench is None:
                 self.deploy()
+        self.deploy_services()
+        with self._lock:
             given = self._given_variables.get("optimization_config", {})
             self._equipment.apply_network(given, is_final=False)
             run = self._runs.prepare(given)
@@ -267,6 +287,8 @@ class Deployment:
             DeploymentError: A task failed, time ran out, the deployment is not prepared, or `stop()` was
                 called.
         """
+        if not self._is_finalized:
+            self.deploy_services()
         with self._lock:
             self._refuse_if_stopped()
             if self._is_finalized:
@@ -404,9 +426,20 @@ class Deployment:
     def _equip(self, made: Mapping[str, Mapping[str, Any]]) -> None:
         """Have hosts, and what stages need to run on them."""
         self._equipment.provide(made)
-        workbench = self._equipment.arrange(self.output_dir, self._given_variables)
-        if workbench is not None and not (self.directory / LAYERS_SERVICES_VALIDATE).exists():
+        self._equipment.arrange(self.output_dir, self._given_variables)
+        if not (self.directory / LAYERS_SERVICES_VALIDATE).exists():
+            self._write_hosts()
+
+    def _write_hosts(self) -> None:
+        workbench = self._equipment.workbench
+        if workbench is not None:
             write_layers_services(self.scenario, workbench.variables, self.directory, self._provenance)
+
+    @property
+    def _selected(self) -> list[Host]:
+        """The hosts that patterns select."""
+        workbench = self._equipment.workbench
+        return [host for host, _ in workbench.variables.selves()] if workbench is not None else []
 
     def _refuse_if_stopped(self) -> None:
         if self._is_stopped:

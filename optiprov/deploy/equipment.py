@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from optiprov.deploy.network.validation import Effort
     from optiprov.deploy.network.verdict import Finding
     from optiprov.deploy.scenario import Scenario
+    from optiprov.deploy.services.standing import StandingServices
 
 
 class Equipment:
@@ -81,6 +82,8 @@ class Equipment:
         self._monitor = HostMonitor(deployment_id, directory, journal)
         self._supervisor: Supervisor | None = None
         self._applied_rules: AppliedRules | None = None
+        self._given: dict[str, Any] = {}
+        self._standing = _standing_of(scenario, directory)
 
     @property
     def supervisor(self) -> Supervisor | None:
@@ -143,7 +146,9 @@ class Equipment:
         """
         if self.processes is not None:
             output_dir.mkdir(exist_ok=True)
-            variables = Variables(self._scenario, self.hosts, given)
+            self._given = dict(given)
+            selected = self.hosts if self._standing is None else self._standing.selected(self.hosts)
+            variables = Variables(self._scenario, selected, given)
             record = WorkflowRecord(output_dir, self._on_play)
             self.workbench = Workbench(self._scenario, output_dir, variables, self.processes, record)
         return self.workbench
@@ -202,6 +207,27 @@ class Equipment:
         if self.applied_rules is not None:
             self.applied_rules.end()
 
+    def deploy_services(self) -> bool:
+        """Have the services that have a class deployed, unless they stand, and lay out what tasks need anew.
+
+        Returns:
+            Whether some were deployed.
+
+        Raises:
+            DeploymentError: One failed; what they have started has ended.
+        """
+        if self._standing is None or self.workbench is None:
+            return False
+        variables = Variables(self._scenario, self.hosts, self._given)
+        try:
+            if not self._standing.deploy(self.hosts, self.workbench, variables):
+                return False
+        except BaseException:
+            self.end_processes()
+            raise
+        self.arrange(self.workbench.directory, self._given)
+        return True
+
     def start_monitor(self) -> None:
         """Record the load of the hosts, where the scenario asks for it and somebody stores it."""
         broker = self._environment | self._client_environment
@@ -218,6 +244,8 @@ class Equipment:
         """End the processes that this one started."""
         if self.processes is not None:
             self.processes.end_all()
+        if self._standing is not None:
+            self._standing.note_end(of_ours=True)
 
     def end_unnoted(self) -> None:
         """End what this process started and had no time to note, as Ctrl-C came in between."""
@@ -232,6 +260,8 @@ class Equipment:
             end_processes((marker_of(self._id),), sessions)
             with suppress(OSError):  # the disk is full: the next command warns of them, no more
                 forget_left(self._journal)
+            if self._standing is not None:
+                self._standing.note_end()
         if self._scenario.is_monitored:
             self._monitor.stop()
 
@@ -240,6 +270,8 @@ class Equipment:
         self._infrastructure.detach()
         if self._supervisor is not None:
             self._supervisor.close()
+        if self._standing is not None:
+            self._standing.note_left()
 
     def remove(self) -> None:
         """Remove the hosts, and say so in the journal."""
@@ -248,3 +280,12 @@ class Equipment:
             self._supervisor.close()
             if self._journal.path.exists():
                 self._journal.write("finalized")
+
+
+def _standing_of(scenario: Scenario, directory: Path) -> StandingServices | None:
+    """The services that have a class; None where none has."""
+    if not scenario.services:
+        return None
+    from optiprov.deploy.services.standing import StandingServices
+
+    return StandingServices(directory)

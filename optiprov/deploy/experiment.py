@@ -143,7 +143,7 @@ class Experiment:
         state = ExperimentState.read(directory)
         artifacts = Path(state.artifacts) if state.artifacts else None
         scenario = load_scenario(Path(state.scenario), artifacts, provider=state.provider)
-        return cls(directory, state, scenario.without(state.without), hooks)
+        return cls(directory, state, scenario.without(state.without).as_deployed(), hooks)
 
     @classmethod
     def unfinished(
@@ -230,7 +230,7 @@ class Experiment:
         """
         with self._working("layers-services"):
             service = self._service.start(is_whole=self._is_whole)
-            self._deploy(service)
+            self._deploy(service).deploy_services()
             specification = self.scenario.specification
             if service is not None and specification is not None and self._state.status == DEPLOYING:
                 service.load_specification(specification)

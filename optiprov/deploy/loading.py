@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from optiprov.deploy.artifacts import check_artifacts, check_named_files
+from optiprov.deploy.artifacts import check_artifacts, check_named_files, may_have_services
 from optiprov.deploy.availability import monitoring_notices, network_notices, obstacles
 from optiprov.deploy.checks import (
     check_firewall_rules,
@@ -33,6 +33,8 @@ from optiprov.errors import ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from optiprov.deploy.services.finding import FoundServices
 
 
 def load_scenario(
@@ -116,9 +118,7 @@ def check_scenario(
         ScenarioError: A directory does not exist, or there is no such provider.
     """
     directory = Path(scenario_dir)
-    if artifacts_dir is None:
-        artifacts_dir = directory / "artifacts"
-        artifacts_dir = artifacts_dir if artifacts_dir.is_dir() else directory
+    artifacts_dir = artifacts_of(directory, artifacts_dir)
     for what, path in (("scenario", directory), ("artifacts", Path(artifacts_dir))):
         if not path.is_dir():
             raise ScenarioError(f"{path}: is not a directory. Give the directory of the {what}.")
@@ -128,6 +128,14 @@ def check_scenario(
             f"provider: got {provider!r}. {suggestion(provider, there)}Allowed: {', '.join(there)}."
         )
     return _Loader(directory, Path(artifacts_dir), provider, tuple(app_confs)).check()
+
+
+def artifacts_of(scenario_dir: Path, artifacts_dir: Path | None) -> Path:
+    """The directory of a scenario's artifacts: what is given, else `artifacts` there, else the scenario's."""
+    if artifacts_dir is not None:
+        return artifacts_dir
+    inside = scenario_dir / "artifacts"
+    return inside if inside.is_dir() else scenario_dir
 
 
 class _Loader:
@@ -147,7 +155,8 @@ class _Loader:
     def check(self) -> Checked:
         providers = self._providers()
         source, content = self._layers_services()
-        known = KnownHosts(()) if source is None else known_hosts(source, content)
+        services = None if source is None else self._services(source)
+        known = KnownHosts(()) if source is None else known_hosts(source, content, services)
         app_confs, sets = self._app_confs()
         is_chosen = bool(self._chosen) and len(sets) == len(self._chosen)
         around = Surroundings(self._directory, self._artifacts_dir, known, sets, is_chosen)
@@ -162,6 +171,11 @@ class _Loader:
             return Checked(None, problems)
         placements = place(content, providers.provider)
         networked = network_notices(self._network, content, placements) if self._network else ()
+        lacking = Problems()
+        if services is not None:
+            from optiprov.deploy.services.finding import service_obstacles
+
+            service_obstacles(source, services, placements, lacking)
         scenario = Scenario(
             directory=self._directory.resolve(),
             artifacts_dir=self._artifacts_dir.resolve(),
@@ -179,8 +193,11 @@ class _Loader:
                     is_chosen=self._provider is not None,
                 ),
                 *ansible_obstacles(plays),
+                *lacking.in_order(),
             ),
             notices=(*monitoring_notices(source, content), *networked, *self._notices.in_order()),
+            lacking=lacking.in_order(),
+            services=services.sources if services is not None else {},
         )
         return Checked(scenario, ())
 
@@ -203,6 +220,17 @@ class _Loader:
         check_profiles(source, self._problems)
         check_local_share(source, self._directory, self._problems)
         return source, content
+
+    def _services(self, source: YamlSource) -> FoundServices | None:
+        """The classes that deploy services; None where there may be none."""
+        layers = [layer for _, layer in elements(source.value, "layers")]
+        names = {str(one.get("name")) for layer in layers for _, one in elements(layer, "services")}
+        if not may_have_services(names, self._artifacts_dir):
+            return None
+        from optiprov.deploy.services.finding import find_services
+
+        found = find_services(source, self._artifacts_dir, self._problems)
+        return found if found.sources else None
 
     def _providers(self) -> ProvidersFile:
         if self._provider is not None:
@@ -230,7 +258,7 @@ class _Loader:
 
         for index, rule in elements(source.value, "networks"):
             for key in ("src", "dst"):
-                around.known.check(source, ("networks", index, key), rule.get(key), self._problems)
+                around.known.of_files().check(source, ("networks", index, key), rule.get(key), self._problems)
         check_templates(source, around, self._problems)
         content = validate(source, NetworkFile, self._problems, value=source.value)
         found = content.networks or () if content else ()

@@ -80,6 +80,11 @@ class ProcessTable:
         self._started: dict[int, _Started] = {}
         self._is_open = True
 
+    def is_ended(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether `end_all` has ended a process, or is about to: then its end is no surprise."""
+        with self._lock:
+            return not self._is_open or process.pid not in self._started
+
     def open(self) -> None:
         """Allow processes to be started (again, after `end_all`)."""
         with self._lock:

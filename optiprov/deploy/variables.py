@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from optiprov.deploy.grouping import group
 from optiprov.deploy.problems import suggestion
 from optiprov.deploy.selection import select
+from optiprov.deploy.variable_names import SELF_KEYS
 from optiprov.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
 
 
 def describe(host: Host) -> dict[str, Any]:
-    """`_self` of a host: E2Clab's keys (ids as texts), its port, and the metadata of its service."""
+    """`_self` of a host: E2Clab's keys (ids as texts), its port, and the metadata of its service.
+
+    Over these goes what the class of the service has registered; what else it registered is metadata too.
+    """
     placement = host.placement
+    registered = {key: value for key, value in placement.registered.items() if key not in SELF_KEYS}
     url = f"{host.address}:{host.port}"
     return {
         **placement.metadata,
-        "metadata": dict(placement.metadata),
+        "metadata": {**placement.metadata, **registered},
         "_id": placement.numeric_id,
         "layer_id": str(placement.layer_id),
         "service_id": str(placement.service_id),
@@ -38,6 +43,7 @@ def describe(host: Host) -> dict[str, Any]:
         "url4": url,
         **_ipv6(host),
         **({"gateway": host.gateway} if host.gateway else {}),
+        **placement.registered,
     }
 
 

@@ -78,6 +78,7 @@ def test_json_has_hosts_problems_and_obstacles(optiprov, scenario):
             "testbed": "g5k",
             "roles": ["sensor"],
             "metadata": {"messages": 3},
+            "deployed_by": None,
         }
     ]
     assert (told["problems"], told["obstacles"][0]["key"]) == ([], "environment.g5k")

@@ -88,7 +88,7 @@ def inventory(hosts: Sequence[PlayHost], marks: Mapping[str, str]) -> str:
             **plain(own),
             ENVIRONMENT: {
                 **{str(name): str(value) for name, value in env.items()},
-                HOST_VARIABLE: one.host.id,
+                HOST_VARIABLE: one.host.placement.own_id,
                 **marks,
             },
             "ansible_connection": CONNECTION,

@@ -81,13 +81,15 @@ def _show(experiment: Experiment) -> None:
     links += [(link, row["rules"], f"no: {row['reason']}") for link, row in lacking]
     if links:
         click.echo("\n".join(aligned(link_rows(links))))
-    if state.is_removed:
+    if state.is_ended:
+        click.echo(f"{directory}: the hosts were destroyed, and what lay between them is gone.")
+    elif state.is_removed:
         click.echo(f"{directory}: the rules were removed; `optiprov network` applies them again.")
     else:
         _show_unapplied(experiment, {line for _, lines, _ in links for line in lines})
     if state.is_changing:
         click.echo(f"{directory}: a command that changed them was cut off: apply them again.")
-    elif state.links and is_gone(directory):
+    elif state.links and not state.is_ended and is_gone(directory):
         click.echo(f"{directory}: gone with the network of the hosts; the next command makes it anew.")
 
 

@@ -55,13 +55,13 @@ class HostMonitor:
         """
         if find_processes((self._marker,), set()):
             return
-        chosen = [host.id for host in hosts if MONITORING_ROLE in host.roles] or [host.id for host in hosts]
+        chosen = [host for host in hosts if MONITORING_ROLE in host.roles] or hosts
         self.spool_dir.mkdir(parents=True, exist_ok=True)
         self._journal.write("monitor", hosts=len(chosen))
         command = [sys.executable, "-m", "optiprov.capture.monitor", marker_of(self._id), str(INTERVAL_S)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, *chosen],
+                [*command, *map(_described, chosen)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -88,3 +88,11 @@ class HostMonitor:
     def _own_environment(self) -> dict[str, str]:
         path = os.pathsep.join(filter(None, [str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]))
         return {_VARIABLE: self._id, "OPTIPROV_SPOOL": str(self.spool_dir), "PYTHONPATH": path}
+
+
+def _described(host: Host) -> str:
+    """A host as the monitor has it: with where its network is counted, if it has one of its own."""
+    if host.network_counters is None:
+        return host.id
+    path, interface = host.network_counters
+    return f"{host.id}={interface}@{path}"

@@ -81,6 +81,22 @@ def read_network() -> Dict[str, float]:
     return {"host.network_received_bytes": float(received), "host.network_sent_bytes": float(sent)}
 
 
+def read_network_behind(path: str, interface: str) -> Dict[str, float]:
+    """Return the bytes that a host received and sent which is connected to an interface of a switch.
+
+    Args:
+        path: a file like /proc/net/dev.
+        interface: the interface, which sends what the host receives.
+
+    Raises:
+        OSError: the switch is gone.
+        KeyError: it has no such interface.
+    """
+    counts = {name.strip(): text.split() for name, _, text in (line.partition(":") for line in _lines(path))}
+    fields = counts[interface]
+    return {"host.network_received_bytes": float(fields[8]), "host.network_sent_bytes": float(fields[0])}
+
+
 def _lines(path: str) -> List[str]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

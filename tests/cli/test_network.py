@@ -95,8 +95,10 @@ def test_rules_are_applied_shown_measured_and_removed(scenario, verb):
     assert verb("network", scenario, "show")[1] == removed
     status, _, errors = verb("network", scenario, "validate")
     assert (status, "no rule of network.yaml is emulated" in errors) == (1, True)
+    assert verb("network", scenario)[0] == 0
     assert verb("destroy", scenario)[0] == 0
-    assert verb("network", scenario, "show")[1] == f"{rule}is not applied.\n"
+    ended = f"{directory}: the hosts were destroyed, and what lay between them is gone.\n"
+    assert verb("network", scenario, "show")[1] == table + ended
 
 
 def test_rule_that_is_not_met_is_status_1(scenario, verb):

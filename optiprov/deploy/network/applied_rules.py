@@ -126,7 +126,8 @@ class AppliedRules:
         if state.links or state.is_changing:
             self._end_outliving()
         if state != NetworkState():
-            NetworkState().write(self._directory)
+            state.is_changing, state.is_ended = False, True
+            state.write(self._directory)
         self._own = None
 
     def _end_outliving(self) -> None:
@@ -170,7 +171,7 @@ class AppliedRules:
         outlives = all(
             group.emulator is None or group.emulator.taking_off is not None for group in self._groups
         )
-        return outlives and not state.is_changing and as_links(state.links) == links
+        return outlives and not (state.is_changing or state.is_ended) and as_links(state.links) == links
 
     def _reason_against(self, link: Link) -> str | None:
         """Why a link cannot be emulated, None if it can."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
 import socket
 import struct
@@ -71,8 +72,14 @@ def _commands(before: set[int] | None, destinations: set[int]) -> list[str]:
 
 
 def _addresses(number: int) -> list[str]:
-    has_ipv6 = Path("/proc/self/net/if_inet6").exists()
-    return [address4(number), *([address6(number)] if has_ipv6 else [])]
+    return [address4(number), *([address6(number)] if _has_ipv6() else [])]
+
+
+def _has_ipv6() -> bool:
+    """Whether the interface of this thread's namespace has an IPv6 address."""
+    with contextlib.suppress(OSError):
+        return INTERFACE in Path("/proc/thread-self/net/if_inet6").read_text(encoding="utf-8")
+    return False
 
 
 def _set_segmentation(*, is_left_to_hardware: bool) -> None:

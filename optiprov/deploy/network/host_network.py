@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optiprov.deploy.network.addresses import MAX_HOSTS, address4, address6
+from optiprov.deploy.network.addresses import MAX_HOSTS, address4, address6, bridge_port
 from optiprov.deploy.network.keeper import ENDPOINTS, LINKS, STATE
 from optiprov.deploy.ports import FIRST_PORT
 from optiprov.deploy.providers.isolation import namespace_commands
@@ -144,6 +144,11 @@ class HostNetwork:
     def address6(self, host_id: str) -> str:
         """The IPv6 address of a host."""
         return address6(self.numbers[host_id])
+
+    def counters(self, host_id: str) -> tuple[str, str]:
+        """A file like /proc/net/dev, and the interface in it that a host's is connected to."""
+        keeper, thread = self._state["pid"], self._state["switch_thread"]
+        return f"/proc/{keeper}/task/{thread}/net/dev", bridge_port(self.numbers[host_id])
 
     def enter(self, host_id: str) -> list[str]:
         """What goes before a command to run it in the namespace of a host, allowed to change the network.

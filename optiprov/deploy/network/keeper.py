@@ -13,15 +13,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import IO, Any
 
-from optiprov.deploy.network.kernel import in_a_thread
+from optiprov.deploy.network.kernel import enter_network_namespace, in_a_thread
 from optiprov.deploy.network.namespaces import make_namespaces
 from optiprov.deploy.watchdog import start_time
 
@@ -109,13 +111,15 @@ def main(arguments: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         descriptors = in_a_thread(lambda: make_namespaces(count))
+        switch_thread = _stay_in(descriptors[0])
     except (OSError, subprocess.SubprocessError) as error:
         print(json.dumps({"error": str(error)}), flush=True)
         sys.exit(1)
     relay = _Child("optiprov.deploy.network.relay", directory / ENDPOINTS, descriptors[1:])
     emulator = _Child("optiprov.deploy.network.emulation", directory / LINKS, descriptors, rereads=True)
     relay.ensure()
-    _write_state(directory, descriptors, relay, emulator)
+    kept = {"descriptors": descriptors, "switch_thread": switch_thread}
+    _write_state(directory, kept, relay, emulator)
     print(json.dumps({"hosts": count}), flush=True)
     if not sys.stdin.readline():
         return
@@ -123,15 +127,28 @@ def main(arguments: list[str]) -> None:
         for child in (relay, emulator):
             child.update()
             child.ensure()
-        _write_state(directory, descriptors, relay, emulator)
+        _write_state(directory, kept, relay, emulator)
         signal.sigwait({signal.SIGHUP, signal.SIGCHLD})
 
 
-def _write_state(directory: Path, descriptors: list[int], relay: _Child, emulator: _Child) -> None:
+def _stay_in(descriptor: int) -> int:
+    """Leave a thread in a namespace, by whose number others read what /proc tells of the network there."""
+    numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def stay() -> None:
+        enter_network_namespace(descriptor)
+        numbers.put(threading.get_native_id())
+        threading.Event().wait()
+
+    threading.Thread(target=stay, daemon=True).start()
+    return numbers.get()
+
+
+def _write_state(directory: Path, kept: dict[str, Any], relay: _Child, emulator: _Child) -> None:
     state = {
         "pid": os.getpid(),
         "start": start_time(os.getpid()),
-        "descriptors": descriptors,
+        **kept,
         "relay": relay.state,
         "emulator": emulator.state,
     }

@@ -9,6 +9,7 @@ restarted. An address that is not of the loopback becomes one of the namespace's
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import resource
 import socket
@@ -72,16 +73,29 @@ async def _serve(listeners: list[tuple[socket.socket, Endpoint]]) -> None:
 
 async def _relay(endpoint: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Connect one connection to the endpoint outside, until both directions have ended."""
-    try:
-        outer_reader, outer_writer = await asyncio.open_connection(*endpoint)
-    except OSError:  # nobody listens there at present
+    outer = await _connect(endpoint)
+    if outer is None:
         writer.transport.abort()
         return
+    outer_reader, outer_writer = outer
     try:
         await asyncio.gather(_pass(reader, outer_writer), _pass(outer_reader, writer))
     finally:
         for each in (writer, outer_writer):
             each.close()  # when what it has is sent
+
+
+async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """Connect to the endpoint; None if nobody listens there at present.
+
+    Who asks for localhost takes the first of its addresses that is listened at: here both are.
+    """
+    host, port = endpoint
+    others = [other for other in LOOPBACK if host in LOOPBACK and other != host]
+    for candidate in (host, *others):
+        with contextlib.suppress(OSError):
+            return await asyncio.open_connection(candidate, port)
+    return None
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -28,12 +28,14 @@ class NetworkState:
         not_emulated: Those that the rules ask for and that are not, each with the reason.
         is_removed: Whether they were taken off on purpose, to stay off until they are asked for again.
         is_changing: Whether a process was about to change them: what is emulated is not known.
+        is_ended: Whether the hosts were destroyed, and with them what was emulated until then.
     """
 
     links: list[dict[str, Any]] = field(default_factory=list)
     not_emulated: list[dict[str, Any]] = field(default_factory=list)
     is_removed: bool = False
     is_changing: bool = False
+    is_ended: bool = False
 
     @classmethod
     def read(cls, directory: Path) -> NetworkState:

@@ -47,7 +47,7 @@ _PROBE_INTERVAL_S = 0.005
 _SPARE_S = 1.0
 _LEAST_BUFFER_BYTES = 1 << 15
 _BUFFER_S = 0.25
-_ATTEMPTS = 2
+_ATTEMPTS = 3
 
 
 @frozen(kw_only=True)

@@ -74,6 +74,8 @@ class Host(ABC):
         shell: The program that runs shell commands.
         files: Its files.
         has_client: Whether its processes find the capture client without `give_client`.
+        network_counters: A file of this machine like /proc/net/dev, and the interface in it to which the
+            host's own is connected; None where it has none of its own.
     """
 
     placement: Placement
@@ -86,6 +88,7 @@ class Host(ABC):
     shell: str
     files: HostFiles
     has_client: bool = False
+    network_counters: tuple[str, str] | None = None
 
     @property
     def id(self) -> str:

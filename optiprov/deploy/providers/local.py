@@ -231,7 +231,10 @@ class LocalProvider(Provider):
         self._isolations.append(isolation)
         limiting = limiting_command(placement.limits, len(self._directories) - 1)
         environment = request.environment_of(placement)
-        return LocalHost(placement, port, directory, isolation, environment, limiting, addresses)
+        host = LocalHost(placement, port, directory, isolation, environment, limiting, addresses)
+        if network is not None:
+            host.network_counters = network.counters(placement.id)
+        return host
 
     def _journalled_port(self, placement: Placement, request: HostRequest, directory: Path) -> int:
         """The port of a host, which is written into the journal with all that the host is made of."""

@@ -126,6 +126,17 @@ def test_many_connections_are_relayed_at_once(deploy_apart):
         assert [process.communicate()[0] for process in running] == ["1000000\n"] * 15
 
 
+def test_localhost_is_found_whichever_address_it_has_here(deploy_apart):
+    """Hosts find someone at both addresses, though here one is listened at."""
+    server, port = serve_echo()
+    with server:
+        told = {"OPTIPROV_BROKER": f"mqtt://[::1]:{port}", "PROVLIGHT_SERVER_URL": f"127.0.0.1:{port}"}
+        deployment = deploy_apart(environment=told)
+        for address in ("127.0.0.1", *(["::1"] if deployment.hosts[0].address6 else [])):
+            code = ECHO.replace("127.0.0.1", address)
+            assert run_on(deployment.hosts[0], python(code, port)) == "1000000\n"
+
+
 def test_broker_with_a_name_is_refused(deploy_apart):
     """Hosts in namespaces ask no name server; the message says what to do. An address is relayed."""
     with pytest.raises(DeploymentError, match=r"cannot find 'broker\.invalid'.*address"):

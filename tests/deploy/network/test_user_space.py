@@ -128,7 +128,7 @@ def test_links_change_while_traffic_flows(provider):
     one, two, _ = provider.made
     emulator = provider.emulator()
     with start_on(one, f"ping -i 0.02 {two.address}") as pinging:
-        for delay_s in (0.02, 0.08, 0.0, 0.03):
+        for delay_s in (0.02, 0.08, 0.0, 0.03, 0.0):
             emulator.apply(both(one, two, delay_s) if delay_s else [])
             bound = delay_s * 2000 + 2
             assert delay_s * 2000 <= round_trip_ms(two, one.address, bound) < bound
@@ -136,7 +136,7 @@ def test_links_change_while_traffic_flows(provider):
         output = pinging.communicate()[0]
     sent, received = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", output).groups())
     assert sent > 10
-    assert received >= sent - 3  # what was under way when it was interrupted
+    assert received >= sent - 1  # one was under way when it was interrupted
 
 
 def test_rate_is_never_above_the_rule(provider):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from optiprov.deploy.network.verdict import Finding
     from optiprov.deploy.scenario import Scenario
     from optiprov.deploy.services.standing import StandingServices
+
+logger = logging.getLogger(__name__)
+
+_SIDE_BY_SIDE = 32
 
 
 class Equipment:
@@ -123,6 +128,8 @@ class Equipment:
             has_links=bool(self._scenario.networks),
             services=self._services,
             watch=self._supervisor.watch if self._ends_with_us else lambda _session: None,
+            testbeds=self._scenario.layers_services.environment,
+            supervised=self._supervised,
         )
         self.processes = ProcessTable(self._journal, self._supervisor)
         self.hosts = self._infrastructure.deploy(request)
@@ -236,13 +243,16 @@ class Equipment:
             self._monitor.start(self.hosts, {**broker, **supervised})
 
     def spool_dirs(self) -> list[Path]:
-        """The provenance spools of the hosts, and that of what monitors them."""
+        """The provenance spools of the hosts, brought here as they are now, and that of the monitor."""
+        self._on_hosts(_bring_spool)
         monitor = [self._monitor.spool_dir] if self._scenario.is_monitored else []
         return [*(host.spool_dir for host in self.hosts), *monitor]
 
     def end_processes(self) -> None:
         """End the processes that this one started."""
         if self.processes is not None:
+            self.processes.close()
+            self._end_on_hosts(self._supervised)
             self.processes.end_all()
         if self._standing is not None:
             self._standing.note_end(of_ours=True)
@@ -250,11 +260,13 @@ class Equipment:
     def end_unnoted(self) -> None:
         """End what this process started and had no time to note, as Ctrl-C came in between."""
         if self._supervisor is not None:
+            self._end_on_hosts(self._supervised)
             end_processes((self._supervised,), set())
 
     def end_others(self) -> None:
         """End what earlier processes that worked on a detached deployment left, and what monitors it."""
         if self._is_detached:
+            self._end_on_hosts(marker_of(self._id))
             journalled = read_journal(self._journal.path)
             sessions = not_recycled(journalled.sessions_of_this_boot()) if journalled is not None else set()
             end_processes((marker_of(self._id),), sessions)
@@ -280,6 +292,26 @@ class Equipment:
             self._supervisor.close()
             if self._journal.path.exists():
                 self._journal.write("finalized")
+
+    def _end_on_hosts(self, assignment: str) -> None:
+        """End what has a mark on hosts that are other machines; what stands for it here is ended apart."""
+        self._on_hosts(lambda host: host.end_marked((assignment,)))
+
+    def _on_hosts(self, do: Callable[[Host], None]) -> None:
+        """Do something for each host that is another machine, side by side."""
+        away = [host for host in self.hosts if host.is_away]
+        if away:
+            from concurrent.futures import ThreadPoolExecutor
+
+            with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(away))) as pool:
+                list(pool.map(do, away))
+
+
+def _bring_spool(host: Host) -> None:
+    try:
+        host.bring_spool()
+    except OSError as error:
+        logger.warning("host %s: its provenance cannot be brought here for now: %s", host.id, error)
 
 
 def _standing_of(scenario: Scenario, directory: Path) -> StandingServices | None:

@@ -137,7 +137,7 @@ def read_journal(path: Path) -> Journalled | None:
         is_detached=first.get("is_detached") is True,
         sessions=_live_sessions(events),
         hosts={str(event.get("id")): event for event in events if event.get("event") == "host"},
-        machines=tuple(event for event in events if event.get("event") == "machine"),
+        machines=tuple(event for event in events if _is_of_machine(event)),
         left=_left(events),
         has_network=any(event.get("event") == "network" for event in events),
     )
@@ -150,6 +150,11 @@ def _is_whole(file: BinaryIO) -> bool:
         return True
     file.seek(size - 1)
     return file.read(1) == b"\n"
+
+
+def _is_of_machine(event: Mapping[str, Any]) -> bool:
+    name, hosts = event.get("name"), event.get("hosts")
+    return event.get("event") == "machine" and isinstance(name, str) and isinstance(hosts, list)
 
 
 def _live_sessions(events: Sequence[Mapping[str, Any]]) -> dict[int, int | None]:

@@ -155,6 +155,10 @@ class SshMachine:
         """A command within its network."""
         return ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "--", *command]
 
+    def run(self, *command):
+        """Run a command in its network, and with its /tmp and HOME."""
+        subprocess.run(["nsenter", "-t", str(self._sshd.pid), "-n", "-m", "--", *command], check=True)
+
     def processes(self):
         """What runs there: the name and id of each process but for sshd's own."""
         network, found = _network_of(self._holder.pid), []

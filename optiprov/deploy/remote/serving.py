@@ -25,7 +25,6 @@ from optiprov.deploy.watchdog import find_processes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LONGEST_SILENCE_S = 45.0
 _LOOK_S = 1.0
 _SHELLS = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash")
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
@@ -38,9 +37,11 @@ class Server:
         root: The directory of all deployments of the user on this host.
         name: What the deployment's directory below it is called.
         supervised: What marks the processes that end with who asks, `NAME=value`.
+        silence_s: The longest time without a word, after which who asks is taken for dead.
     """
 
-    def __init__(self, root: str, name: str, supervised: str) -> None:
+    def __init__(self, root: str, name: str, supervised: str, silence_s: float) -> None:
+        self._silence_s = silence_s
         self._root = root
         self._directory = os.path.join(root, name)
         self._supervised = supervised
@@ -88,7 +89,7 @@ class Server:
         while True:
             time.sleep(_LOOK_S)
             since = self._waiting_since
-            if since is not None and time.monotonic() - since > LONGEST_SILENCE_S:
+            if since is not None and time.monotonic() - since > self._silence_s:
                 self._tasks.end([self._supervised])
                 os._exit(1)
 
@@ -226,9 +227,9 @@ class Server:
 _SLOW = frozenset({"end", "end_task", "imports", "remove"})
 
 
-def serve(asked: dict[str, str]) -> None:
-    """Serve as asked: `root`, `name` and `supervised` as `Server` takes them."""
-    Server(asked["root"], asked["name"], asked["supervised"]).run()
+def serve(asked: dict[str, Any]) -> None:
+    """Serve as asked: `root`, `name`, `supervised` and `silence_s` as `Server` takes them."""
+    Server(asked["root"], asked["name"], asked["supervised"], asked["silence_s"]).run()
     sys.stdout.flush()
     os._exit(0)
 

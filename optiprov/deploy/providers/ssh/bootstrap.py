@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 READY = b"optiprov serves this host\n"
 """What comes before the first frame: a shell's own files may print something before it."""
 
+SILENCE_S = 45.0
+"""A host that hears nothing for so long takes this process for dead: the network may be cut for good."""
+
 SHIPPED = (
     *("deploy/watchdog.py", "deploy/providers/files.py", "deploy/providers/local_files.py"),
     *(f"deploy/remote/{name}.py" for name in ("__init__", "frames", "task_files", "running", "entering")),
@@ -62,8 +65,8 @@ def serving_input(machine: Machine, name: str, supervised: str) -> bytes:
         name: What the deployment's directory there is called.
         supervised: What marks the processes that end with this one, `NAME=value`.
     """
-    asked = {"root": machine.directory, "name": name, "supervised": supervised, "sources": _sources()}
-    return f"{_BOOTSTRAP!r}\n{json.dumps(asked)}\n".encode()
+    asked = {"root": machine.directory, "name": name, "supervised": supervised, "silence_s": SILENCE_S}
+    return f"{_BOOTSTRAP!r}\n{json.dumps({**asked, 'sources': _sources()})}\n".encode()
 
 
 def running_command(machine: Machine, directory: str) -> str:

@@ -54,7 +54,7 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
         "Make room, or give another `directory`.",
     ),
     (
-        r"Read-only file system|PermissionError",
+        r"Read-only file system|PermissionError|NotADirectoryError|FileNotFoundError",
         "its directory cannot be written",
         "Give a `directory` which the user can write.",
     ),

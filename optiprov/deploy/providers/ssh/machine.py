@@ -61,10 +61,15 @@ class Machine:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The machine that `as_record` described."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        given = {name: value for name, value in record.items() if name in known}
-        return cls(**{**given, "options": tuple(given.get("options", ()))})
+        """The machine that `as_record` described.
+
+        Raises:
+            ValueError: It is no such record.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(record, dict) or set(record) != names or not isinstance(record["address"], str):
+            raise ValueError(f"got {record!r}, expected the record of a machine")
+        return cls(**{**record, "options": tuple(record["options"])})
 
     def as_record(self) -> dict[str, Any]:
         """It as JSON can have it."""

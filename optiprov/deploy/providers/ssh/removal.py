@@ -51,7 +51,11 @@ def remove_remaining(deployment: Journalled, directory: Path) -> bool:
     """
     is_gone = True
     for event in deployment.machines:
-        machine, name = Machine.from_record(event["machine"]), str(event["name"])
+        name = event["name"]
+        try:
+            machine = Machine.from_record(event["machine"])
+        except (KeyError, TypeError, ValueError):  # what is no record of ours leads nowhere
+            continue
         end_connections(name)
         spools = {str(host): directory / "hosts" / str(host) / "spool" for host in event["hosts"]}
         is_gone &= _remove(Connection(machine, name, ""), name, spools, [])

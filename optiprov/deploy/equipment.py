@@ -18,6 +18,7 @@ from optiprov.deploy.variables import Variables
 from optiprov.deploy.watchdog import end_processes, not_recycled
 from optiprov.deploy.workbench import Workbench
 from optiprov.errors import DeploymentError
+from optiprov.errors import HostUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -139,7 +140,11 @@ class Equipment:
 
             archive = write_client_archive(self._directory / ARCHIVE_NAME)
             for host in lacking:
-                host.give_client(archive)
+                try:
+                    host.give_client(archive)
+                except HostUnreachable:
+                    if host.id not in made:  # else it is away for now
+                        raise
 
     def arrange(self, output_dir: Path, given: Mapping[str, Any]) -> Workbench | None:
         """Lay out what tasks are executed with.

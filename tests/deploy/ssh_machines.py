@@ -34,7 +34,7 @@ LogLevel VERBOSE
 """
 _BEGIN = (
     'mount --bind "$1" /mnt && mount --bind /mnt/home /root && mount --bind /mnt/tmp /tmp && '
-    f"mkdir -p /run/sshd && exec {SSHD} -D -E /mnt/sshd.log -f /mnt/sshd_config"
+    "ip link set lo up && mkdir -p /run/sshd && touch /mnt/begun && exec sleep infinity"
 )
 
 
@@ -124,8 +124,24 @@ class SshMachine:
         (self.directory / "authorized_keys").write_text(public.read_text())
         (self.directory / "sshd_config").write_text(_CONFIG.format(more=more))
         self._through = through
-        self._holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], start_new_session=True)
-        wait_until(lambda: _network_of(self._holder.pid) != _network_of("self"))
+        # What holds it is its process 1, so that no process there sees those of others.
+        unshare = [
+            "unshare",
+            "--net",
+            "--mount",
+            "--propagation",
+            "private",
+            "--pid",
+            "--fork",
+            "--kill-child",
+        ]
+        self._unshare = subprocess.Popen(
+            [*unshare, "--mount-proc", "/bin/sh", "-c", _BEGIN, "sh", str(self.directory)],
+            start_new_session=True,
+        )
+        wait_until((self.directory / "begun").exists)
+        children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
+        self._first = int(children.read_text())
         self._link()
         self.start()
 
@@ -142,29 +158,26 @@ class SshMachine:
 
     def start(self):
         """Start its sshd."""
-        enter = self.inside("unshare", "--mount", "--propagation", "private", "/bin/sh", "-c")
+        command = [SSHD, "-D", "-E", "/mnt/sshd.log", "-f", "/mnt/sshd_config"]
         environment = {"PATH": os.environ["PATH"], "HOME": "/root"}
-        self._sshd = subprocess.Popen(
-            [*enter, _BEGIN, "sh", str(self.directory)],
-            start_new_session=True,
-            env=environment,
-        )
+        self._sshd = subprocess.Popen(self.inside(*command), start_new_session=True, env=environment)
         wait_until(lambda: self.log.exists() and "Server listening" in self.log.read_text())
 
     def inside(self, *command):
-        """A command within its network."""
-        return ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "--", *command]
+        """A command on it."""
+        return ["nsenter", "-t", str(self._first), "--net", "--mount", "--pid", "--", *command]
 
     def run(self, *command):
-        """Run a command in its network, and with its /tmp and HOME."""
-        subprocess.run(["nsenter", "-t", str(self._sshd.pid), "-n", "-m", "--", *command], check=True)
+        """Run a command on it."""
+        subprocess.run(self.inside(*command), check=True)
 
     def processes(self):
         """What runs there: the name and id of each process but for sshd's own."""
-        network, found = _network_of(self._holder.pid), []
+        network, found = _network_of(self._first), []
+        mine = {self._unshare.pid, self._first, self._sshd.pid}
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if _network_of(path.name) == network and int(path.name) != self._holder.pid:
+                if _network_of(path.name) == network and int(path.name) not in mine:
                     found.append(((path / "comm").read_text().strip(), int(path.name)))
         return found
 
@@ -189,32 +202,27 @@ class SshMachine:
         self._run_outside("ip", "link", "set", f"o{self._tag}", "up")
 
     def remove(self):
-        """End all that runs there."""
-        while processes := self.processes():
-            for _, pid in processes:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            self._sshd.poll()
-        for process in (self._sshd, self._holder):
+        """End all that runs there; it is all gone with its process 1."""
+        for process in (self._unshare, self._sshd):
             process.kill()
             process.wait()
 
     def _link(self):
         outer, inner = f"o{self._tag}", f"i{self._tag}"
         self._run_outside("ip", "link", "add", outer, "type", "veth", "peer", "name", inner)
-        self._run_outside("ip", "link", "set", inner, "netns", str(self._holder.pid))
+        self._run_outside("ip", "link", "set", inner, "netns", str(self._first))
         self._run_outside("ip", "addr", "add", f"{self._gateway}/30", "dev", outer)
         self._run_outside("ip", "link", "set", outer, "up")
         for command in (
             ("addr", "add", f"{self.address}/30", "dev", inner),
             ("link", "set", inner, "up"),
-            ("link", "set", "lo", "up"),
         ):
-            subprocess.run(self.inside("ip", *command), check=True)
+            self.run("ip", *command)
 
     def _run_outside(self, *command):
-        where = self._through.inside(*command) if self._through is not None else command
-        subprocess.run(where, check=True)
+        if self._through is not None:  # its network alone: process ids are ours
+            command = ("nsenter", f"--net=/proc/{self._through._first}/ns/net", "--", *command)
+        subprocess.run(command, check=True)
 
 
 def _network_of(process):

@@ -16,7 +16,6 @@ from optiprov.deploy.providers.ssh.addresses import addresses_of
 from optiprov.deploy.providers.ssh.connection import Connection, end_connections, open_all
 from optiprov.deploy.providers.ssh.host import SshHost
 from optiprov.deploy.providers.ssh.machine import Machine
-from optiprov.deploy.providers.ssh.reaching_back import environment_there
 from optiprov.deploy.providers.ssh.removal import remove_machine
 from optiprov.errors import DeploymentError, HostUnreachable
 
@@ -160,12 +159,9 @@ class StaticProvider(Provider):
         )
         if known is None:
             request.journal.write("host", id=placement.id, **record)
-        environment = request.environment_of(placement)
-        host.set_environment(environment)
         # One that was made already may be away for now.
         with suppress(*([HostUnreachable] if known is not None else [])):
-            host.make()
-            host.set_environment(environment_there(environment, connection, host.give_file))
+            host.make(request.environment_of(placement))
         return host
 
 
@@ -187,7 +183,7 @@ def _machine(asked: StaticTestbed | None, own: Mapping[str, Any], scenario_dir: 
 
     def value(name: str) -> Any:
         mine = own.get(name)
-        return mine if mine is not None else getattr(asked, name, None)
+        return getattr(asked, name, None) if mine in (None, ()) else mine
 
     return Machine(
         address=own["address"],

@@ -19,7 +19,7 @@ from optiprov.deploy.providers.local_files import LocalFiles
 from optiprov.deploy.remote import ports
 from optiprov.deploy.remote.frames import read_frame, write_frame
 from optiprov.deploy.remote.spools import HeldSpools
-from optiprov.deploy.remote.task_files import TaskFiles
+from optiprov.deploy.remote.task_files import TaskFiles, end_earlier
 from optiprov.deploy.watchdog import find_processes
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Server:
 
     def _introduce(self) -> dict[str, Any]:
         """What there is to know of this host."""
+        end_earlier(self._directory)
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         shell = next((path for path in _SHELLS if os.access(path, os.X_OK)), "/bin/sh")
         return {

@@ -5,8 +5,10 @@ A connection is known by the ports and addresses of its two ends, which sshd tel
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.watchdog import end_processes, not_recycled, start_time
@@ -16,6 +18,29 @@ if TYPE_CHECKING:
 
 TASK_VARIABLE = "OPTIPROV_SSH_TASK"
 _ENDED = ".ended"
+
+
+def end_earlier(directory: str) -> None:
+    """End an earlier connection of the deployment than this one, and note this one.
+
+    Where the network was cut, sshd may take the old one for alive for hours: it would keep the ports that are
+    forwarded through it.
+
+    Args:
+        directory: The deployment's directory.
+    """
+    path, session = os.path.join(directory, "connection.json"), os.getppid()
+    try:
+        with open(path, encoding="utf-8") as file:
+            earlier = json.load(file)
+    except (OSError, ValueError):
+        earlier = {"connection": connection()}
+    if earlier["connection"] != connection() and earlier["start"] == start_time(earlier["sshd"]) is not None:
+        with contextlib.suppress(OSError), open(f"/proc/{earlier['sshd']}/comm", encoding="utf-8") as file:
+            if file.read().startswith("sshd"):
+                os.kill(earlier["sshd"], signal.SIGTERM)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"connection": connection(), "sshd": session, "start": start_time(session)}, file)
 
 
 def connection() -> str:

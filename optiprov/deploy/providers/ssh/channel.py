@@ -85,6 +85,9 @@ class Channel:
     def abandon(self) -> None:
         """Let it end as it would with this process."""
         self._is_over.set()
+        self._end()
+
+    def _end(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             if self._process.stdin is not None:
                 self._process.stdin.close()
@@ -116,6 +119,7 @@ class Channel:
                 else:
                     answer.set_result((message["value"], payload))
         self._lose()
+        self._end()
 
     def _lose(self) -> None:
         self._is_over.set()

@@ -75,8 +75,8 @@ class Connection:
         with self._lock:
             if not self.is_open:
                 self._channel = self._connect()
-                for local, remote in self._forwards.items():
-                    self._forward(remote, local)
+                for here, there in self._forwards.items():
+                    self._forwards[here] = self._forward(there, here)
 
     def know(self, facts: Mapping[str, Any]) -> None:
         """Take what the machine said of itself earlier, where it says nothing now."""

@@ -42,11 +42,9 @@ def control_path(name: str) -> Path:
 
 
 def remove_control_path(path: Path) -> None:
-    """Remove a socket, and its directory where no other connection has one."""
+    """Remove a socket; its directory stays, as another process may be about to make its own there."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
-        path.parent.rmdir()
-        path.parent.parent.rmdir()
 
 
 def _parents() -> list[Path]:

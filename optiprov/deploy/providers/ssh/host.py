@@ -15,6 +15,7 @@ from optiprov.deploy.providers.base import Host, joined_variables
 from optiprov.deploy.providers.ssh import enclosing
 from optiprov.deploy.providers.ssh.bootstrap import entering_command, running_command
 from optiprov.deploy.providers.ssh.files import SshFiles
+from optiprov.deploy.providers.ssh.reaching_back import FILES, environment_there
 from optiprov.deploy.providers.ssh.spools import SpoolMirror
 from optiprov.deploy.providers.ssh.transfers import Transfers
 from optiprov.errors import HostUnreachable
@@ -76,28 +77,42 @@ class SshHost(Host):
         self.files = SshFiles(connection, self._absolute)
         self._transfers = Transfers(connection, f"{self._directory}/arriving")
         self.mirror = SpoolMirror(connection, self._transfers, f"{self._directory}/spool", self.spool_dir)
-        self._environment: dict[str, str] = {}
+        self._given: Mapping[str, str] = {}
+        self._path: list[str] = []
         self._tasks: dict[int, str] = {}
+        self._is_removed = False
 
-    def set_environment(self, environment: Mapping[str, str]) -> None:
-        """Set the variables of its processes beside those that the machine has for the user."""
-        self._environment = {
+    def environment(self) -> dict[str, str]:
+        """The variables of its processes, as they hold there now.
+
+        Raises:
+            HostUnreachable: The machine cannot be reached.
+        """
+        own = {
             **self.connection.facts["environment"],
             "TMPDIR": f"{self._directory}/tmp",  # noqa: S108  a private one
             "OPTIPROV_SPOOL": f"{self._directory}/spool",
-            **environment,
+            **environment_there(self._given, self.connection),
         }
+        return joined_variables(own, {"PYTHONPATH": os.pathsep.join(self._path)}) if self._path else own
 
-    def make(self) -> None:
-        """Make its directories.
+    def make(self, environment: Mapping[str, str]) -> None:
+        """Make its directories, and see that it reaches what the variables of its processes tell of.
+
+        Args:
+            environment: Those variables, as they hold on this machine.
 
         Raises:
             HostUnreachable: The machine cannot be reached.
             OSError: They cannot be made.
         """
+        self._given = environment
         names = ("work", "tmp", "spool", "scratch")
         self.connection.call("directories", self._directory, {"": 0o755, **dict.fromkeys(names, 0o700)})
         self.spool_dir.mkdir(parents=True, exist_ok=True)
+        files = {name: self._give_file(Path(environment[name])) for name in FILES if name in environment}
+        self._given = {**environment, **files}
+        self.environment()
 
     def start(
         self,
@@ -115,7 +130,7 @@ class SshHost(Host):
             "task": task,
             "argv": list(argv),
             "chdir": self._absolute(chdir or "."),
-            "environment": joined_variables(self._environment, environment),
+            "environment": joined_variables(self.environment(), environment),
         }
         text = json.dumps(asked).encode()
         reading, writing = os.pipe()
@@ -148,7 +163,7 @@ class SshHost(Host):
     def enclosed(self, argv: Sequence[str]) -> list[str]:
         """The command of this machine that runs another one on the host; nothing there ends with it."""
         description = f"{self.scratch_dir}/host.json"
-        content = {"environment": self._environment, "directory": self.working_dir}
+        content = {"environment": self.environment(), "directory": self.working_dir}
         self.write(json.dumps(content).encode(), description, name="", mode=0o600)
         ssh = self.connection.command()
         enter = entering_command(self.connection.machine, self._base, description)
@@ -160,19 +175,13 @@ class SshHost(Host):
         place = f"{self._directory}/{archive.name}"
         self.write(archive, place, name=archive.name, mode=None)
         path = [place]
-        if not self.connection.call("imports", _PAHO, self._environment)[0]:
+        if not self.connection.call("imports", _PAHO, self.environment())[0]:
             from optiprov.deploy.client_archive import PAHO_NAME, write_paho_archive
 
             paho = write_paho_archive(archive.with_name(PAHO_NAME))
             path.append(f"{self._directory}/{paho.name}")
             self.write(paho, path[-1], name=paho.name, mode=None)
-        self._environment = joined_variables(self._environment, {"PYTHONPATH": os.pathsep.join(path)})
-
-    def give_file(self, source: Path) -> str:
-        """Copy a file of this machine for the host's processes to read, and return its path there."""
-        path = f"{self.scratch_dir}/{source.name}"
-        self.write(source, path, name=source.name, mode=0o600)
-        return path
+        self._path = path
 
     def write(self, source: bytes | Path, dest: str, *, name: str, mode: int | None) -> None:
         """Write a file, making the directories above it; an existing one is replaced as a whole."""
@@ -193,7 +202,7 @@ class SshHost(Host):
     def end_process(self, process: subprocess.Popen[bytes]) -> None:
         """End what a process of this machine stands for on the host."""
         task = self._tasks.get(process.pid)
-        if task is not None and self.connection.is_open:
+        if task is not None:
             self._unless_lost("end_task", task)
 
     def end_marked(self, assignments: Sequence[str]) -> None:
@@ -213,20 +222,34 @@ class SshHost(Host):
             has_ended = self.connection.call("has_ended", task)[0]
         except HostUnreachable as error:
             return f"connection lost: {error}"
-        return None if has_ended else f"connection lost: {self.connection.describe_loss()}"
+        if has_ended:
+            return None
+        return (
+            f"what ran it on {self.connection.machine.shown} was ended before it, or the connection was lost"
+        )
 
     def bring_spool(self) -> None:
         """Have its provenance spool here as it is now on the host."""
-        self.mirror.bring()
+        if not self._is_removed:
+            self.mirror.bring()
 
     def leave_spool(self) -> None:
-        """Remove its directories here, but for provenance that was not sent."""
+        """Remove its directories here, but for provenance that was not sent: those there are gone."""
+        self._is_removed = True
         for left in (self.spool_dir, self.spool_dir.parent, self.spool_dir.parent.parent):
             if left.is_dir() and not any(left.iterdir()):
                 left.rmdir()
 
+    def _give_file(self, source: Path) -> str:
+        """Copy a file of this machine for the host's processes to read, and return its path there."""
+        path = f"{self.scratch_dir}/{source.name}"
+        self.write(source, path, name=source.name, mode=0o600)
+        return path
+
     def _unless_lost(self, name: str, argument: Any) -> Any:
-        """Ask for what needs no answer where the host cannot be reached: it ends what it has by itself."""
+        """Ask, but not where the connection is lost: the host ends by itself what it was lost with."""
+        if not self.connection.is_open:
+            return None
         try:
             return self.connection.call(name, argument)[0]
         except HostUnreachable:
@@ -235,7 +258,7 @@ class SshHost(Host):
     def _marks(self) -> dict[str, str]:
         from optiprov.deploy.journal import MARKER_VARIABLE
 
-        own = self._environment.get(MARKER_VARIABLE)
+        own = self._given.get(MARKER_VARIABLE)
         return {} if own is None else {MARKER_VARIABLE: own}
 
     def _absolute(self, path: str) -> str:

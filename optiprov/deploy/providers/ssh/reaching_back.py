@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from optiprov.deploy.providers.ssh.connection import Connection
 
 URLS = ("OPTIPROV_BROKER", "OPTIPROV_STORE")
 ADDRESSES = ("PROVLIGHT_SERVER_URL",)
 FILES = ("OPTIPROV_BROKER_CA",)
+"""Variables that name files of this machine."""
+
 _LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 _DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443}
 
 
-def environment_there(
-    environment: Mapping[str, str], connection: Connection, give_file: Callable[[Path], str]
-) -> dict[str, str]:
+def environment_there(environment: Mapping[str, str], connection: Connection) -> dict[str, str]:
     """Variables for the processes of a host, from those for this machine.
 
     Args:
         environment: Those for this machine.
         connection: The connection to the host's machine.
-        give_file: Copies a file there, and returns its path.
 
     Raises:
         HostUnreachable: The machine cannot be reached, or forwards nothing.
@@ -45,9 +43,6 @@ def environment_there(
         address = environment.get(name, "")
         if _is_here(address):
             there[name] = _reached(connection, address)
-    for name in FILES:
-        if name in environment:
-            there[name] = give_file(Path(environment[name]))
     return there
 
 

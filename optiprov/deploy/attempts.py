@@ -132,7 +132,8 @@ class Attempt:
         finally:
             if self._secret_dir is not None:
                 shutil.rmtree(self._secret_dir, ignore_errors=True)
-        if (reason := self._host.reason_lost(self._process)) is not None and not is_over():
+        reason = self._host.reason_lost(self._process) if has_ended and not is_over() else None
+        if reason is not None:
             lost = {"failed": True, "unreachable": True, "msg": reason}
             return Tried({**registered, **lost}, self._result("failed", message=reason))
         if has_ended and status == 0:

@@ -5,10 +5,12 @@ addresses that no other run of the tests has. All of it is gone with the process
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
 import subprocess
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,10 @@ import pytest
 from tests.waiting import wait_until
 
 SSHD = "/usr/sbin/sshd"
+_NETWORK = int(IPv4Address("10.100.0.0"))
+_numbers = itertools.count(1)
 _CONFIG = """\
+{more}
 Port 22
 ListenAddress 0.0.0.0
 HostKey /mnt/host_key
@@ -30,7 +35,6 @@ PermitRootLogin prohibit-password
 MaxStartups 100
 MaxSessions 100
 LogLevel VERBOSE
-{more}
 """
 _BEGIN = (
     'mount --bind "$1" /mnt && mount --bind /mnt/home /root && mount --bind /mnt/tmp /tmp && '
@@ -78,7 +82,7 @@ class SshMachines:
             through: The machine to which it is linked; by default this one.
             more: Lines for its sshd_config.
         """
-        machine = SshMachine(self, len(self.made) + 1, through, more)
+        machine = SshMachine(self, next(_numbers), through, more)
         self.made.append(machine)
         with self.known_hosts.open("a") as file:
             file.write(machine.known_host)
@@ -110,10 +114,8 @@ class SshMachine:
 
     def __init__(self, machines, number, through, more):
         self._tag = f"{os.getpid() % 100_000}n{number}"
-        a, b = divmod(os.getpid() % 25_000, 250)
-        network = f"10.{100 + a}.{b}"
-        self.address = f"{network}.{4 * number + 2}"
-        self._gateway = f"{network}.{4 * number + 1}"
+        first = 4 * number + 256 * (os.getpid() % 25_000)  # of the addresses from 10.100.0.0 on
+        self._gateway, self.address = (str(IPv4Address(_NETWORK + first + offset)) for offset in (1, 2))
         self.directory = machines.directory / f"machine-{number}"
         self.home, self.tmp = self.directory / "home", self.directory / "tmp"
         self.log = self.directory / "sshd.log"

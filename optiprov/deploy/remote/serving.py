@@ -6,6 +6,7 @@ off: then the processes that were to end with it are ended.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -219,10 +220,8 @@ class Server:
         if os.path.isdir(self._directory):
             shutil.rmtree(self._directory)
         for directory in (os.path.join(self._root, "ports"), self._root):
-            try:
+            with contextlib.suppress(OSError):  # others have theirs there, or have just removed it
                 os.rmdir(directory)
-            except OSError:  # others have theirs there
-                return
 
 
 _SLOW = frozenset({"end", "end_task", "imports", "remove"})

@@ -139,12 +139,13 @@ class Equipment:
             from optiprov.deploy.client_archive import ARCHIVE_NAME, write_client_archive
 
             archive = write_client_archive(self._directory / ARCHIVE_NAME)
-            for host in lacking:
-                try:
+
+            def give(host: Host) -> None:
+                # One that was made already may be away for now.
+                with suppress(*([HostUnreachable] if host.id in made else [])):
                     host.give_client(archive)
-                except HostUnreachable:
-                    if host.id not in made:  # else it is away for now
-                        raise
+
+            _side_by_side(give, lacking)
 
     def arrange(self, output_dir: Path, given: Mapping[str, Any]) -> Workbench | None:
         """Lay out what tasks are executed with.
@@ -245,11 +246,15 @@ class Equipment:
         broker = self._environment | self._client_environment
         if self._scenario.is_monitored and "OPTIPROV_BROKER" in broker:
             supervised = self._supervisor.environment if self._supervisor and self._ends_with_us else {}
-            self._monitor.start(self.hosts, {**broker, **supervised})
+            here = [host for host in self.hosts if not host.is_away]
+            if len(here) < len(self.hosts):
+                logger.warning("monitoring: the load of hosts that are other machines is not recorded.")
+            if here:
+                self._monitor.start(here, {**broker, **supervised})
 
     def spool_dirs(self) -> list[Path]:
         """The provenance spools of the hosts, brought here as they are now, and that of the monitor."""
-        self._on_hosts(_bring_spool)
+        _side_by_side(_bring_spool, self._away)
         monitor = [self._monitor.spool_dir] if self._scenario.is_monitored else []
         return [*(host.spool_dir for host in self.hosts), *monitor]
 
@@ -300,16 +305,20 @@ class Equipment:
 
     def _end_on_hosts(self, assignment: str) -> None:
         """End what has a mark on hosts that are other machines; what stands for it here is ended apart."""
-        self._on_hosts(lambda host: host.end_marked((assignment,)))
+        _side_by_side(lambda host: host.end_marked((assignment,)), self._away)
 
-    def _on_hosts(self, do: Callable[[Host], None]) -> None:
-        """Do something for each host that is another machine, side by side."""
-        away = [host for host in self.hosts if host.is_away]
-        if away:
-            from concurrent.futures import ThreadPoolExecutor
+    @property
+    def _away(self) -> list[Host]:
+        return [host for host in self.hosts if host.is_away]
 
-            with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(away))) as pool:
-                list(pool.map(do, away))
+
+def _side_by_side(do: Callable[[Host], None], hosts: Sequence[Host]) -> None:
+    """Do something for each of some hosts, which takes its time on other machines."""
+    if hosts:
+        from concurrent.futures import ThreadPoolExecutor  # local hosts alone need none
+
+        with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(hosts))) as pool:
+            list(pool.map(do, hosts))
 
 
 def _bring_spool(host: Host) -> None:

@@ -17,8 +17,7 @@ from optiprov.deploy.supervisor import Supervisor
 from optiprov.deploy.variables import Variables
 from optiprov.deploy.watchdog import end_processes, not_recycled
 from optiprov.deploy.workbench import Workbench
-from optiprov.errors import DeploymentError
-from optiprov.errors import HostUnreachable
+from optiprov.errors import DeploymentError, HostUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -142,7 +141,7 @@ class Equipment:
 
             def give(host: Host) -> None:
                 # One that was made already may be away for now.
-                with suppress(*([HostUnreachable] if host.id in made else [])):
+                with suppress(*([HostUnavailable] if host.id in made else [])):
                     host.give_client(archive)
 
             _side_by_side(give, lacking)

@@ -116,7 +116,7 @@ def test_host_that_is_away_fails_its_tasks_with_how_to_have_it(alone, deploy, st
     alone.kill_sshd()
     wait_until(lambda: not deployment.hosts[1].connection.is_open)
     with pytest.raises(
-        DeploymentError, match=r"edge\.worker\.1\.1: HostUnreachable: .*nothing listens there"
+        DeploymentError, match=r"edge\.worker\.1\.1: HostUnavailable: .*nothing listens there"
     ):
         deployment.launch()
     assert deployment.hosts[0].files.read("it") == b"done\n"

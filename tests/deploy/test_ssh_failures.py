@@ -7,7 +7,7 @@ import pytest
 from optiprov.deploy.providers.ssh.connection import Connection
 from optiprov.deploy.providers.ssh.failures import describe_failure
 from optiprov.deploy.providers.ssh.machine import Machine
-from optiprov.errors import DeploymentError, HostUnreachable
+from optiprov.errors import DeploymentError, HostUnavailable
 
 from .ssh_machines import make_key
 
@@ -39,7 +39,7 @@ def test_unknown_host_key_is_refused_with_how_to_add_it(connect, pair, tmp_path)
     """Nobody is asked: the message has the command that adds the key to the file that was read."""
     known = tmp_path / "known_hosts"
     known.touch()
-    with pytest.raises(HostUnreachable) as error:
+    with pytest.raises(HostUnavailable) as error:
         connect(known_hosts=str(known))
     assert f"root@{pair[0].address}: its host key is not known." in str(error.value)
     assert f"`ssh-keyscan {pair[0].address} >> {known}`" in str(error.value)
@@ -54,7 +54,7 @@ def test_other_host_key_than_the_known_one_is_refused(connect, pair, tmp_path):
     other = make_key(tmp_path / "other").with_suffix(".pub").read_text()
     known = tmp_path / "known_hosts"
     known.write_text(f"{pair[0].address} {other}")
-    with pytest.raises(HostUnreachable, match=r"its host key is another than the known one") as error:
+    with pytest.raises(HostUnavailable, match=r"its host key is another than the known one") as error:
         connect(known_hosts=str(known))
     assert f"`ssh-keygen -R '{pair[0].address}' -f {known}`" in str(error.value)
 
@@ -90,7 +90,7 @@ def test_machine_that_is_cut_off_is_told_with_a_way_on(connect, machines):
     """An address that does not answer."""
     machine = machines.make()
     machine.cut()
-    with pytest.raises(HostUnreachable, match=r"it does not answer\. See that it runs"):
+    with pytest.raises(HostUnavailable, match=r"it does not answer\. See that it runs"):
         connect(address=machine.address, options=("ConnectTimeout=1",))
 
 
@@ -98,7 +98,7 @@ def test_full_disk_of_a_machine_is_told(connect, machines):
     """Before anything is deployed to it."""
     machine = machines.make()
     machine.run("mount", "-t", "tmpfs", "-o", "size=16k", "none", "/media")
-    with pytest.raises(HostUnreachable, match=r"its disk is full\. Make room, or give another `directory`"):
+    with pytest.raises(HostUnavailable, match=r"its disk is full\. Make room, or give another `directory`"):
         connect(address=machine.address, directory="/media/optiprov")
 
 
@@ -145,7 +145,7 @@ def test_machine_behind_others_is_reached_through_them(connect, machines, pair):
     """Each with the same key and known hosts, and from nowhere else."""
     jump = machines.make(through=pair[0])
     behind = machines.make(through=jump)
-    with pytest.raises(HostUnreachable):
+    with pytest.raises(HostUnavailable):
         connect(address=behind.address, options=("ConnectTimeout=1",))
     through = f"root@{pair[0].address}:22,root@{jump.address}"
     connection = connect(address=behind.address, jump_host=through)

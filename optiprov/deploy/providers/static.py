@@ -17,7 +17,7 @@ from optiprov.deploy.providers.ssh.connection import Connection, end_connections
 from optiprov.deploy.providers.ssh.host import SshHost
 from optiprov.deploy.providers.ssh.machine import Machine
 from optiprov.deploy.providers.ssh.removal import remove_machine
-from optiprov.errors import DeploymentError, HostUnreachable
+from optiprov.errors import DeploymentError, HostUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -130,7 +130,7 @@ class StaticProvider(Provider):
             else:
                 failures.append(told)
         if failures:
-            raise HostUnreachable("\n".join(failures))
+            raise HostUnavailable("\n".join(failures))
 
     def _deploy_one(self, placement: Placement, machine: Machine, request: HostRequest) -> SshHost:
         connection = self._connections[machine]
@@ -160,7 +160,7 @@ class StaticProvider(Provider):
         if known is None:
             request.journal.write("host", id=placement.id, **record)
         # One that was made already may be away for now.
-        with suppress(*([HostUnreachable] if known is not None else [])):
+        with suppress(*([HostUnavailable] if known is not None else [])):
             host.make(request.environment_of(placement))
         return host
 

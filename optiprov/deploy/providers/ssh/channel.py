@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.remote.frames import read_frame, write_frame
-from optiprov.errors import HostUnreachable
+from optiprov.errors import HostUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ class Channel:
         """Ask, and wait for the answer.
 
         Raises:
-            HostUnreachable: The session is lost.
+            HostUnavailable: The session is lost.
             OSError: The host refuses; the message has its path.
         """
         return self.begin(name, *arguments, payload=payload).result()
@@ -59,7 +59,7 @@ class Channel:
         """Ask, without waiting for the answer: a value, and bytes.
 
         Raises:
-            HostUnreachable: The session is lost.
+            HostUnavailable: The session is lost.
         """
         answer: Future[Answer] = Future()
         try:
@@ -72,7 +72,7 @@ class Channel:
             self._send({"name": name, "arguments": arguments, "number": number}, payload)
         except (OSError, ValueError):  # ValueError: closed
             self._lose()
-            raise HostUnreachable(self._describe_loss()) from None
+            raise HostUnavailable(self._describe_loss()) from None
         return answer
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ class Channel:
         with self._lock:
             pending, self._pending = self._pending, {}
         if pending:
-            error = HostUnreachable(self._describe_loss())
+            error = HostUnavailable(self._describe_loss())
             for answer in pending.values():
                 answer.set_exception(error)
 

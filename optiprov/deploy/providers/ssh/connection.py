@@ -15,7 +15,7 @@ from optiprov.deploy.providers.ssh.control import control_path, remove_control_p
 from optiprov.deploy.providers.ssh.failures import describe_failure
 from optiprov.deploy.remote.frames import read_frame
 from optiprov.deploy.watchdog import end_processes
-from optiprov.errors import HostUnreachable
+from optiprov.errors import HostUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +70,7 @@ class Connection:
         """Have it, made again if it was lost.
 
         Raises:
-            HostUnreachable: The machine cannot be reached; the message says why, and what to do.
+            HostUnavailable: The machine cannot be reached; the message says why, and what to do.
         """
         with self._lock:
             if not self.is_open:
@@ -86,7 +86,7 @@ class Connection:
         """Ask what serves the machine, as `Channel.call` does; the connection is made if it must.
 
         Raises:
-            HostUnreachable: The machine cannot be reached.
+            HostUnavailable: The machine cannot be reached.
             OSError: It refuses; the message has its path.
         """
         return self.begin(name, *arguments, payload=payload).result()
@@ -95,7 +95,7 @@ class Connection:
         """Ask without waiting for the answer, as `Channel.begin` does.
 
         Raises:
-            HostUnreachable: The machine cannot be reached.
+            HostUnavailable: The machine cannot be reached.
         """
         with self._lock:
             self.open()
@@ -112,7 +112,7 @@ class Connection:
             address: `host:port`.
 
         Raises:
-            HostUnreachable: The machine cannot be reached, or forwards nothing.
+            HostUnavailable: The machine cannot be reached, or forwards nothing.
         """
         with self._lock:
             self.open()
@@ -173,7 +173,7 @@ class Connection:
                     pass
                 process.wait()
                 errors.seek(0)
-                raise HostUnreachable(describe_failure(self.machine, errors.read().decode(errors="replace")))
+                raise HostUnavailable(describe_failure(self.machine, errors.read().decode(errors="replace")))
         self.facts = first[0]["value"]
         return Channel(process, self.describe_loss)
 
@@ -186,7 +186,7 @@ class Connection:
         done = self._control("forward", "-R", f"{host}:0:{here}")
         port = done.stdout.strip()
         if done.returncode != 0 or not port.isdigit():
-            raise HostUnreachable(
+            raise HostUnavailable(
                 f"{self.machine.shown}: it forwards no port back to this machine: {done.stderr.strip()}. "
                 "Allow it there (AllowTcpForwarding in sshd_config), or have this machine reached by its "
                 "addresses (`reach: direct`)."
@@ -211,14 +211,14 @@ def end_connections(deployment: str) -> None:
     end_processes((f"{CONNECTION_VARIABLE}={deployment}",), set())
 
 
-def open_all(connections: Sequence[Connection]) -> Mapping[Connection, HostUnreachable | None]:
+def open_all(connections: Sequence[Connection]) -> Mapping[Connection, HostUnavailable | None]:
     """Open connections side by side; what went wrong with each."""
     from concurrent.futures import ThreadPoolExecutor
 
-    def opened(connection: Connection) -> HostUnreachable | None:
+    def opened(connection: Connection) -> HostUnavailable | None:
         try:
             connection.open()
-        except HostUnreachable as error:
+        except HostUnavailable as error:
             return error
         return None
 

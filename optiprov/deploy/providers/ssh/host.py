@@ -18,7 +18,7 @@ from optiprov.deploy.providers.ssh.files import SshFiles
 from optiprov.deploy.providers.ssh.reaching_back import FILES, environment_there
 from optiprov.deploy.providers.ssh.spools import SpoolMirror
 from optiprov.deploy.providers.ssh.transfers import Transfers
-from optiprov.errors import HostUnreachable
+from optiprov.errors import HostUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,7 +86,7 @@ class SshHost(Host):
         """The variables of its processes, as they hold there now.
 
         Raises:
-            HostUnreachable: The machine cannot be reached.
+            HostUnavailable: The machine cannot be reached.
         """
         own = {
             **self.connection.facts["environment"],
@@ -103,7 +103,7 @@ class SshHost(Host):
             environment: Those variables, as they hold on this machine.
 
         Raises:
-            HostUnreachable: The machine cannot be reached.
+            HostUnavailable: The machine cannot be reached.
             OSError: They cannot be made.
         """
         self._given = environment
@@ -220,7 +220,7 @@ class SshHost(Host):
             return None
         try:
             has_ended = self.connection.call("has_ended", task)[0]
-        except HostUnreachable as error:
+        except HostUnavailable as error:
             return f"connection lost: {error}"
         if has_ended:
             return None
@@ -252,7 +252,7 @@ class SshHost(Host):
             return None
         try:
             return self.connection.call(name, argument)[0]
-        except HostUnreachable:
+        except HostUnavailable:
             return None
 
     def _marks(self) -> dict[str, str]:

@@ -28,7 +28,7 @@ def environment_there(environment: Mapping[str, str], connection: Connection) ->
         connection: The connection to the host's machine.
 
     Raises:
-        HostUnreachable: The machine cannot be reached, or forwards nothing.
+        HostUnavailable: The machine cannot be reached, or forwards nothing.
     """
     there = dict(environment)
     for name in URLS:

@@ -11,7 +11,7 @@ from optiprov.deploy.providers.ssh.connection import Connection, end_connections
 from optiprov.deploy.providers.ssh.machine import Machine
 from optiprov.deploy.providers.ssh.spools import SpoolMirror
 from optiprov.deploy.providers.ssh.transfers import Transfers
-from optiprov.errors import HostUnreachable
+from optiprov.errors import HostUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +71,7 @@ def _remove(
         for mirror in mirrors or _mirrors(connection, spools):
             mirror.bring()
         connection.call("remove")
-    except HostUnreachable as error:
+    except HostUnavailable as error:
         where = connection.facts.get("directory", f"{connection.machine.directory}/{name}")
         logger.warning(
             "host %s cannot be reached: %s stays there, with what was not sent of its provenance. %s",

@@ -41,7 +41,7 @@ class SpoolMirror:
         """Bring what there is now.
 
         Raises:
-            HostUnreachable: The machine cannot be reached.
+            HostUnavailable: The machine cannot be reached.
             OSError: Something cannot be read there, or not be written here.
         """
         has_ended: dict[str, bool] = self._connection.call("hold_spools", self._there)[0]

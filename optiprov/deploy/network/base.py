@@ -29,6 +29,11 @@ class Link:
     rate_bit_s: float | None = None
     loss_share: float = 0.0
 
+    @property
+    def properties(self) -> tuple[float, float | None, float]:
+        """Delay, rate and loss."""
+        return self.delay_s, self.rate_bit_s, self.loss_share
+
 
 class NetworkEmulator(ABC):
     """Emulates links between the hosts of one deployment; used by one thread at a time.

@@ -107,13 +107,29 @@ class TcEmulator(NetworkEmulator):
             DeploymentError: A destination has no route, a host has no tc or netem, or the user there may
                 not use it.
         """
-        by_source: dict[str, list[Link]] = {host: [] for host in self._hosts}
+        # Hosts of one address are one machine, whose packets are ruled as a whole.
+        machines: dict[str, list[Link]] = {host.address: [] for host in self._hosts.values()}
         for link in links:
-            by_source[link.source].append(link)
+            machines[self._hosts[link.source].address].append(link)
+        sources = {host.address: name for name, host in reversed(self._hosts.items())}
+        distinct = {address: self._distinct(found) for address, found in machines.items()}
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(by_source)))) as workers:
-            list(workers.map(self._apply_at, by_source, by_source.values()))
+        with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(machines)))) as workers:
+            list(workers.map(self._apply_at, (sources[one] for one in machines), distinct.values()))
+
+    def _distinct(self, links: Sequence[Link]) -> list[Link]:
+        """The links from one machine, one to each other machine."""
+        to: dict[str, Link] = {}
+        for link in links:
+            known = to.setdefault(self._hosts[link.destination].address, link)
+            if known.properties != link.properties:
+                raise DeploymentError(
+                    f"the rules from {known.source} to {known.destination} and from {link.source} to "
+                    f"{link.destination} differ, but these hosts share machines, and their packets look the "
+                    "same. Give both the same rule, or each host a machine of its own."
+                )
+        return list(to.values())
 
     def _apply_at(self, source: str, links: Sequence[Link]) -> None:
         host = self._hosts[source]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ForwardRef
 from optiprov import errors
 from optiprov.capture import Data, File, Task, Workflow
 from optiprov.deploy import Deployment, load_scenario
+from optiprov.deploy.services import Ran, Running, Service, ServiceHost
 from optiprov.optimize import Optimization, SearchSpace, SkOptSearch
 from optiprov.optimize.results import Answer, Best, StudyResult
 from optiprov.store import Lineage, Provenance, StoredValue, connect
@@ -51,6 +52,12 @@ PAGES: dict[str, dict[str, Any]] = {
         "optiprov.deploy.load_scenario": load_scenario,
         "optiprov.deploy.Deployment": Deployment,
     },
+    "Services": {
+        "optiprov.Service": Service,
+        "optiprov.deploy.services.ServiceHost": ServiceHost,
+        "optiprov.deploy.services.Ran": Ran,
+        "optiprov.deploy.services.Running": Running,
+    },
 }
 # Public for other packages of ours, of no use to anyone else.
 _INTERNAL = {
@@ -64,6 +71,10 @@ _INTERNAL = {
     (File, "to_item"),
     (File, "to_row"),
     (Deployment, "spool_dirs"),
+    (Service, "misfits"),
+    (Service, "obstacle"),
+    (Service, "registrations"),
+    (Running, "last_words"),
     (Provenance, "fetch"),
 }
 _SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example|Examples):$")

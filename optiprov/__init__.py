@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optiprov.capture import Data, File, Task, Workflow
+    from optiprov.deploy.services import Service
     from optiprov.optimize import Optimization
     from optiprov.store import connect
 
@@ -18,12 +19,13 @@ _HOMES = {
     "Data": "optiprov.capture",
     "File": "optiprov.capture",
     "Optimization": "optiprov.optimize",
+    "Service": "optiprov.deploy.services",
     "Task": "optiprov.capture",
     "Workflow": "optiprov.capture",
     "connect": "optiprov.store",
 }
 
-__all__ = ["Data", "File", "Optimization", "Task", "Workflow", "__version__", "connect"]
+__all__ = ["Data", "File", "Optimization", "Service", "Task", "Workflow", "__version__", "connect"]
 
 
 def __getattr__(name: str) -> Any:

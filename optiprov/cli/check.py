@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from optiprov.deploy.loading import Checked
+    from optiprov.deploy.placement import Placement
     from optiprov.deploy.problems import Problem
     from optiprov.deploy.scenario import Scenario
 
@@ -83,7 +84,9 @@ def _print(directory: Path, scenario: Scenario) -> None:
     click.echo(f"{directory}: fine, {hosts} host{'' if hosts == 1 else 's'}.")
     for placement in scenario.placements:
         instead = "" if placement.testbed == placement.environment else f", for {placement.environment}"
-        click.echo(f"  {placement.id} on {placement.testbed}{instead}")
+        source = scenario.services.get(placement.service)
+        by = f", by {source.class_name} of {source.shown(directory)}" if source is not None else ""
+        click.echo(f"  {placement.id} on {placement.testbed}{instead}{by}")
     if scenario.obstacles:
         click.echo("Deploying it would be refused:")
         for obstacle in scenario.obstacles:
@@ -108,10 +111,17 @@ def _as_json(directory: Path, checked: Checked) -> dict[str, Any]:
                 "testbed": placement.testbed,
                 "roles": list(placement.roles),
                 "metadata": placement.metadata,
+                "deployed_by": _place(scenario, placement),
             }
             for placement in (scenario.placements if scenario else ())
         ],
     }
+
+
+def _place(scenario: Scenario | None, placement: Placement) -> str | None:
+    """Where the class is that deploys a host's service; None without one."""
+    source = scenario.services.get(placement.service) if scenario else None
+    return source.place if source is not None else None
 
 
 def _rows(problems: Iterable[Problem]) -> list[dict[str, Any]]:

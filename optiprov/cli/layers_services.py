@@ -37,7 +37,7 @@ def command(
     store: str | None,
     output: Path | None,
 ) -> None:
-    """Deploy the hosts of the scenario in the directory SCENARIO, with its ARTIFACTS.
+    """Deploy the hosts of the scenario in the directory SCENARIO, with its ARTIFACTS, and its services.
 
     Makes an experiment: a directory SCENARIO/YYYYmmdd-HHMMSS, which holds layers_services-validate.yaml and
     takes all output. The commands network, workflow, finalize and destroy work on it; they take SCENARIO,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from optiprov.deploy.task_texts import arguments_of, tasks_of
 from optiprov.deploy.validation import mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from optiprov.deploy.problems import Problems
     from optiprov.deploy.surroundings import Surroundings
@@ -23,6 +25,49 @@ _HERE = ("artifacts_dir", "working_dir", "scenario_dir")
 _LOOPS = ("loop", "with_items", "with_list")
 _LOCALLY = frozenset({"delegate_to", "local_action"})
 _MAY_NOT_RUN = frozenset({"when", "ignore_errors"})
+
+
+def may_have_services(names: Collection[str], artifacts_dir: Path) -> bool:
+    """Whether some class may deploy a service of one of these names; looking for it takes imports.
+
+    There is one of ours of this name, or the user has added some, or the artifacts or installed packages have
+    files that tell of services.
+    """
+    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111  no exception
+    return (
+        not _SHIPPED.isdisjoint(names)
+        or any(map(mentions_services, _in(str(artifacts_dir), ".py")))
+        or bool(_in(os.path.join(data, "optiprov", "services"), ".py"))  # noqa: PTH118  quick
+        or any(
+            _has(f"{path}/entry_points.txt", _GROUP) for one in sys.path for path in _in(one, ".dist-info")
+        )
+    )
+
+
+_SHIPPED = frozenset({"Container", "Mosquitto", "Provenance"})
+_SERVICE = re.compile(rb"\bService\b|\boptiprov\.deploy\.services\b")
+_GROUP = re.compile(rb"^\[optiprov\.services\]", re.MULTILINE)
+_MAX_BYTES = 1 << 20
+
+
+def mentions_services(path: str) -> bool:
+    """Whether a file may have the class of a service, as a look at its bytes tells."""
+    return _has(path, _SERVICE)
+
+
+def _in(directory: str, suffix: str) -> list[str]:
+    try:
+        return [entry.path for entry in os.scandir(directory or ".") if entry.name.endswith(suffix)]
+    except OSError:
+        return []
+
+
+def _has(path: str, wanted: re.Pattern[bytes]) -> bool:
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  hundreds of them
+            return wanted.search(file.read(_MAX_BYTES)) is not None
+    except OSError:
+        return False
 
 
 def check_named_files(source: YamlSource, around: Surroundings, problems: Problems) -> None:
@@ -109,7 +154,7 @@ def _exists(path: str, around: Surroundings) -> bool:
 
 def _missing(path: str, around: Surroundings) -> str:
     directories = list(dict.fromkeys([around.artifacts_dir, around.directory]))
-    looked = " and ".join(str(directory) for directory in directories)
+    looked = " and ".join(f"{str(directory)!r}" for directory in directories)
     return f"got {path!r}, which does not exist. {_nearest(path, directories)}Looked in {looked}."
 
 

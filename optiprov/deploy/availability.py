@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optiprov.deploy.yaml_source import YamlSource
 
 LOCAL = "local"
+MIN_HOSTS = 2
 _NO_MACHINES = (
     "the provenance service runs on this machine, which is the only one of 'local'. Remove the key, or have "
     "it left aside: --provider local."
@@ -86,13 +87,20 @@ def monitoring_notices(source: YamlSource, content: LayersServices) -> tuple[Pro
     return problems.in_order()
 
 
-def network_notices(source: YamlSource, rules: int) -> tuple[Problem, ...]:
-    """That the rules of network.yaml have no effect, where there are any."""
-    problems = Problems()
-    if rules:
-        count = f"{rules} rule{'' if rules == 1 else 's'}"
-        message = f"{count}, all valid, and not emulated yet: hosts talk at full speed."
-        source.report(problems, ("networks",), message)
+def network_notices(
+    source: YamlSource, content: LayersServices, placements: Iterable[Placement]
+) -> tuple[Problem, ...]:
+    """That rules of network.yaml have no effect between local hosts, where these have no addresses."""
+    if sum(one.testbed == LOCAL for one in placements) < MIN_HOSTS:
+        return ()
+    from optiprov.deploy.network.host_network import GOING_ON_WITHOUT, network_obstacle  # few have rules
+
+    local, problems = content.environment.local, Problems()
+    shared = "rules have no effect between hosts of the testbed local, which share the address 127.0.0.1"
+    if local is not None and local.isolation == "files":
+        source.report(problems, ("networks",), f"{shared}, as `isolation: files` has it. Remove that key.")
+    elif obstacle := network_obstacle():
+        source.report(problems, ("networks",), f"{shared}: {obstacle}. {GOING_ON_WITHOUT}")
     return problems.in_order()
 
 

@@ -18,6 +18,8 @@ from optiprov.errors import DeploymentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from optiprov.deploy.network.validation import Effort
+    from optiprov.deploy.network.verdict import Finding
     from optiprov.deploy.providers.base import Host
     from optiprov.deploy.scenario import Scenario
 
@@ -152,6 +154,24 @@ class Deployment:
             self._equip(journalled.hosts)
         return self.directory
 
+    def deploy_services(self) -> None:
+        """Deploy the services that have a class, unless they stand already; hosts are deployed.
+
+        `finish` and `end` end what they have started: they are deployed again before the next stage.
+
+        Raises:
+            DeploymentError: One failed, after which nothing runs of any; or `stop()` was called.
+            ScenarioError: A pattern of the workflow selects none of the hosts that they have registered.
+        """
+        self._refuse_if_stopped()
+        if self._equipment.deploy_services():
+            self._write_hosts()
+        if self.scenario.services and self._equipment.workbench is not None:
+            self.scenario.require_hosts(self._selected)
+        if self._is_stopped:  # meanwhile, by another thread
+            self._equipment.end_processes()
+            self._refuse_if_stopped()
+
     def use_app_conf(self, app_conf: str | None) -> None:
         """Have the stages that follow take a set of workflow_env.yaml, and leave their output in its folder.
 
@@ -166,7 +186,7 @@ class Deployment:
         self._equipment.arrange(self.output_dir, self._given_variables)
 
     def prepare(self) -> Path:
-        """Deploy the hosts, unless they are, and run the stage prepare.
+        """Deploy the hosts and the services that have a class, unless they are, and run the stage prepare.
 
         Returns:
             The directory of the deployment.
@@ -179,11 +199,64 @@ class Deployment:
             self._refuse_if_stopped()
             if self._equipment.workbench is None:
                 self.deploy()
+        self.deploy_services()
+        with self._lock:
             given = self._given_variables.get("optimization_config", {})
+            self._equipment.apply_network(given, is_final=False)
             run = self._runs.prepare(given)
         run.run()
         run.raise_if_failed()
         return self.directory
+
+    def apply_network(self) -> Path:
+        """Emulate what network.yaml asks for, also where it was taken off; `prepare` and `launch` do too.
+
+        Returns:
+            The directory of the deployment, whose network.json says what is emulated.
+
+        Raises:
+            DeploymentError: A rule cannot be used, its links cannot be emulated, or `stop()` was called.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            given = self._given_variables.get("optimization_config", {})
+            self._equipment.apply_network(given, is_final=False, is_asked_for=True)
+        return self.directory
+
+    def remove_network(self) -> Path:
+        """Take the rules of network.yaml off, until `apply_network`: launches do not put them back.
+
+        Returns:
+            The directory of the deployment.
+
+        Raises:
+            DeploymentError: They cannot be taken off.
+        """
+        with self._lock:
+            if self._equipment.applied_rules is not None:
+                self._equipment.applied_rules.remove()
+        return self.directory
+
+    def validate_network(
+        self,
+        effort: Effort,
+        *,
+        is_all: bool = False,
+        on_step: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+    ) -> list[Finding]:
+        """Measure what is emulated between the hosts, and write it to network-validate/.
+
+        Args:
+            effort: How long each measurement goes on.
+            is_all: Whether every link is measured, rather than one and its way back for each set of rules.
+            on_step: Called with what is measured next, and how many measurements are done of how many.
+
+        Raises:
+            DeploymentError: Nothing is emulated, or a host cannot measure.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            return self._equipment.validate_network(effort, is_all=is_all, on_step=on_step)
 
     def launch(
         self,
@@ -214,6 +287,8 @@ class Deployment:
             DeploymentError: A task failed, time ran out, the deployment is not prepared, or `stop()` was
                 called.
         """
+        if not self._is_finalized:
+            self.deploy_services()
         with self._lock:
             self._refuse_if_stopped()
             if self._is_finalized:
@@ -351,9 +426,20 @@ class Deployment:
     def _equip(self, made: Mapping[str, Mapping[str, Any]]) -> None:
         """Have hosts, and what stages need to run on them."""
         self._equipment.provide(made)
-        workbench = self._equipment.arrange(self.output_dir, self._given_variables)
-        if workbench is not None and not (self.directory / LAYERS_SERVICES_VALIDATE).exists():
+        self._equipment.arrange(self.output_dir, self._given_variables)
+        if not (self.directory / LAYERS_SERVICES_VALIDATE).exists():
+            self._write_hosts()
+
+    def _write_hosts(self) -> None:
+        workbench = self._equipment.workbench
+        if workbench is not None:
             write_layers_services(self.scenario, workbench.variables, self.directory, self._provenance)
+
+    @property
+    def _selected(self) -> list[Host]:
+        """The hosts that patterns select."""
+        workbench = self._equipment.workbench
+        return [host for host, _ in workbench.variables.selves()] if workbench is not None else []
 
     def _refuse_if_stopped(self) -> None:
         if self._is_stopped:
@@ -372,5 +458,6 @@ class Deployment:
     def _undo(self) -> None:
         """Undo what the journal says was made."""
         with self._lock:
+            self._equipment.end_network()
             self._end_all()
         self._equipment.remove()

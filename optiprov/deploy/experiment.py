@@ -35,10 +35,14 @@ from optiprov.store.url import StoreUrl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from optiprov.deploy.network.validation import Effort
+    from optiprov.deploy.network.verdict import Finding
     from optiprov.deploy.scenario import Scenario
     from optiprov.deploy.scenario_service import ScenarioService
 
 logger = logging.getLogger(__name__)
+
+PREPARE = "workflow prepare"
 
 
 @frozen
@@ -135,13 +139,17 @@ class Experiment:
         """
         directory = find_experiment(place)
         if directory is None:
+            if not place.is_dir():
+                raise ScenarioError(
+                    f"{place}: is not a directory. Give that of an experiment, or its scenario's."
+                )
             raise ScenarioError(
                 f"{place}: has no experiment. Deploy one first: optiprov layers-services {place}"
             )
         state = ExperimentState.read(directory)
         artifacts = Path(state.artifacts) if state.artifacts else None
         scenario = load_scenario(Path(state.scenario), artifacts, provider=state.provider)
-        return cls(directory, state, scenario.without(state.without), hooks)
+        return cls(directory, state, scenario.without(state.without).as_deployed(), hooks)
 
     @classmethod
     def unfinished(
@@ -219,6 +227,15 @@ class Experiment:
         """The store of its provenance, as it may be shown."""
         return self._service.store
 
+    @property
+    def has_hosts(self) -> bool:
+        """Whether hosts of it may be there: some were deployed, and they were not removed."""
+        return not self._is_destroyed and read_journal(self.directory / JOURNAL_NAME) is not None
+
+    @property
+    def _is_destroyed(self) -> bool:
+        return self._state.status == DESTROYED
+
     def layers_services(self) -> None:
         """Deploy the hosts and the provenance service.
 
@@ -228,11 +245,40 @@ class Experiment:
         """
         with self._working("layers-services"):
             service = self._service.start(is_whole=self._is_whole)
-            self._deploy(service)
+            self._deploy(service).deploy_services()
             specification = self.scenario.specification
             if service is not None and specification is not None and self._state.status == DEPLOYING:
                 service.load_specification(specification)
             self._state.status = DEPLOYED
+
+    def apply_network(self) -> None:
+        """Emulate what network.yaml asks for, as it is now.
+
+        Raises:
+            DeploymentError: A rule cannot be used, or its links cannot be emulated.
+        """
+        with self._working("network apply"):
+            self._attached().apply_network()
+
+    def remove_network(self) -> None:
+        """Take the rules of network.yaml off, while all else goes on.
+
+        Raises:
+            DeploymentError: They cannot be taken off.
+        """
+        with self._working("network remove"):
+            self._attached().remove_network()
+
+    def validate_network(
+        self, effort: Effort, *, is_all: bool, on_step: Callable[[str, int, int], None]
+    ) -> list[Finding]:
+        """Measure what is emulated, as `Deployment.validate_network` does.
+
+        Raises:
+            DeploymentError: Nothing is emulated, or a host cannot measure.
+        """
+        with self._working("network validate"):
+            return self._attached().validate_network(effort, is_all=is_all, on_step=on_step)
 
     def prepare(self) -> None:
         """Run the stage prepare.
@@ -240,7 +286,7 @@ class Experiment:
         Raises:
             DeploymentError: A task failed.
         """
-        with self._working("workflow prepare"):
+        with self._working(PREPARE):
             self._attached().prepare()
 
     def launch(self, app_conf: str | None = None, *, duration_s: float = 0) -> None:
@@ -256,6 +302,7 @@ class Experiment:
         """
         with self._working("workflow launch", app_conf):
             deployment = self._attached()
+            self._warn_if_unprepared()
             deployment.use_app_conf(app_conf)
             deployment.launch(duration_s=duration_s, timeout_s=self.scenario.walltime_s)
 
@@ -308,7 +355,7 @@ class Experiment:
 
     def destroy(self) -> None:
         """End all that runs and remove the hosts; what was fetched, logs and provenance stay."""
-        if self._state.status == DESTROYED:
+        if self._is_destroyed:
             return
         with self._working("destroy"), ExitStack() as last_to_first:
             try:
@@ -360,8 +407,21 @@ class Experiment:
                         self._deployment.stop()
                     raise
 
+    def _warn_if_unprepared(self) -> None:
+        """Tell where the hosts lack what the stage prepare does, since it was not run or has not ended."""
+        outcomes = [one["outcome"] for one in self._state.invocations if one["command"] == PREPARE]
+        prepares = (play.tasks["prepare"] or "roles" in play.keywords for play in self.scenario.plays)
+        if "done" in outcomes or not any(prepares):
+            return
+        logger.warning(
+            "%s: the stage prepare %s. Run it first: optiprov workflow %s prepare",
+            self.directory,
+            f"was not done, but {outcomes[-1]}" if outcomes else "was not run",
+            self.directory,
+        )
+
     def _refuse_if_destroyed(self) -> None:
-        if self._state.status == DESTROYED:
+        if self._is_destroyed:
             raise ScenarioError(
                 f"{self.directory}: this experiment was destroyed. Deploy another one: "
                 f"optiprov layers-services {self._state.scenario}"
@@ -372,6 +432,7 @@ class Experiment:
         deployment = Deployment(
             self.scenario,
             self.directory,
+            environment={"OPTIPROV_TRIAL_ID": self._state.id},  # also where records are sent later, by hand
             client_environment=service.client_environment() if service else {},
             provenance=service.description() if service else {},
             variables={"current_repeat": self._state.repeat},

@@ -87,8 +87,13 @@ def _address_match(
 
 def _at_address(prefix: str, host: Info, services: Sequence[Info]) -> dict[str, Any] | None:
     there = [info for info in services if info["__address__"] == host["__address__"]]
-    own = [info for info in there if info["_id"] == host["_id"]]
+    own = [info for info in there if _identity(info) == _identity(host)]
     return {prefix: (own or there)[0]} if there else None
+
+
+def _identity(info: Info) -> Any:
+    """What tells hosts apart: sub services of one service have the same numbers."""
+    return info.get("host_id", info["_id"])
 
 
 _GROUPINGS = {

@@ -8,6 +8,7 @@ from optiprov.deploy.providers import make_provider
 from optiprov.errors import DeploymentError
 
 if TYPE_CHECKING:
+    from optiprov.deploy.network.applied_rules import HostGroup
     from optiprov.deploy.providers.base import Host, HostRequest, Provider
     from optiprov.deploy.scenario import Scenario
 
@@ -21,7 +22,8 @@ class Infrastructure:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        self._providers: list[Provider] = []
+        self._providers: dict[str, Provider] = {}
+        self._hosts: list[Host] = []
 
     def deploy(self, request: HostRequest) -> list[Host]:
         """Make the hosts, in the order of the scenario; those that the request tells of are there already.
@@ -33,24 +35,40 @@ class Infrastructure:
         by_id: dict[str, Host] = {}
         for testbed in dict.fromkeys(placement.testbed for placement in placements):
             provider = make_provider(testbed)
-            self._providers.append(provider)
+            self._providers[testbed] = provider
             of_testbed = [placement for placement in placements if placement.testbed == testbed]
             try:
                 hosts = provider.deploy(of_testbed, request)
+            except DeploymentError:
+                raise
             except OSError as error:  # such as a full disk, or no more processes
                 raise DeploymentError(
                     f"hosts of {testbed} cannot be made in {request.directory}: {error}. Make room or deploy "
                     "fewer hosts."
                 ) from error
             by_id.update((host.id, host) for host in hosts)
-        return [by_id[placement.id] for placement in placements]
+        self._hosts = [by_id[placement.id] for placement in placements]
+        return self._hosts
+
+    def groups(self) -> list[HostGroup]:
+        """The hosts of each testbed, and what emulates networks between them."""
+        from optiprov.deploy.network.applied_rules import HostGroup  # few scenarios have rules
+
+        return [
+            HostGroup(
+                testbed,
+                [host for host in self._hosts if host.placement.testbed == testbed],
+                provider.emulator(),
+            )
+            for testbed, provider in self._providers.items()
+        ]
 
     def detach(self) -> None:
         """Let go of the hosts, which stay."""
-        for provider in self._providers:
+        for provider in self._providers.values():
             provider.detach()
 
     def destroy(self) -> None:
         """Remove the hosts."""
-        for provider in self._providers:
+        for provider in self._providers.values():
             provider.destroy()

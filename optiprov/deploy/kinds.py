@@ -105,14 +105,18 @@ class Text(Kind):
     expected: str = "a text"
     check: Callable[[str], str | None] | None = None
 
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with a value, None if nothing is."""
+        is_of_form = isinstance(value, str) and (self.pattern is None or re.fullmatch(self.pattern, value))
+        if not is_of_form:
+            return f"got {shown(value)}, expected {self.expected}."
+        found = self.check(value) if self.check is not None else None
+        return f"got {shown(value)}, {found}." if found else None
+
     def read(self, value: Any, place: Place) -> Any:
         """The text."""
-        if not isinstance(value, str):
-            return _refuse(value, self.expected, place)
-        if self.pattern is not None and not re.fullmatch(self.pattern, value):
-            return _refuse(value, self.expected, place)
-        if self.check is not None and (problem := self.check(value)):
-            place.report(f"got {shown(value)}, {problem}.")
+        if problem := self.problem(value):
+            place.report(problem)
             return INVALID
         return value
 

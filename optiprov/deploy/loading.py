@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from optiprov.deploy.artifacts import check_artifacts, check_named_files
+from optiprov.deploy.artifacts import check_artifacts, check_named_files, may_have_services
 from optiprov.deploy.availability import monitoring_notices, network_notices, obstacles
 from optiprov.deploy.checks import (
     check_firewall_rules,
@@ -32,6 +33,8 @@ from optiprov.errors import ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from optiprov.deploy.services.finding import FoundServices
 
 
 def load_scenario(
@@ -115,9 +118,7 @@ def check_scenario(
         ScenarioError: A directory does not exist, or there is no such provider.
     """
     directory = Path(scenario_dir)
-    if artifacts_dir is None:
-        artifacts_dir = directory / "artifacts"
-        artifacts_dir = artifacts_dir if artifacts_dir.is_dir() else directory
+    artifacts_dir = artifacts_of(directory, artifacts_dir)
     for what, path in (("scenario", directory), ("artifacts", Path(artifacts_dir))):
         if not path.is_dir():
             raise ScenarioError(f"{path}: is not a directory. Give the directory of the {what}.")
@@ -127,6 +128,14 @@ def check_scenario(
             f"provider: got {provider!r}. {suggestion(provider, there)}Allowed: {', '.join(there)}."
         )
     return _Loader(directory, Path(artifacts_dir), provider, tuple(app_confs)).check()
+
+
+def artifacts_of(scenario_dir: Path, artifacts_dir: Path | None) -> Path:
+    """The directory of a scenario's artifacts: what is given, else `artifacts` there, else the scenario's."""
+    if artifacts_dir is not None:
+        return artifacts_dir
+    inside = scenario_dir / "artifacts"
+    return inside if inside.is_dir() else scenario_dir
 
 
 class _Loader:
@@ -140,12 +149,14 @@ class _Loader:
         self._provider = provider
         self._chosen = app_confs
         self._problems = Problems()
-        self._notices: tuple[Problem, ...] = ()
+        self._notices = Problems()
+        self._network: YamlSource | None = None
 
     def check(self) -> Checked:
         providers = self._providers()
         source, content = self._layers_services()
-        known = KnownHosts(()) if source is None else known_hosts(source, content)
+        services = None if source is None else self._services(source)
+        known = KnownHosts(()) if source is None else known_hosts(source, content, services)
         app_confs, sets = self._app_confs()
         is_chosen = bool(self._chosen) and len(sets) == len(self._chosen)
         around = Surroundings(self._directory, self._artifacts_dir, known, sets, is_chosen)
@@ -154,11 +165,17 @@ class _Loader:
             check_environments(source, around, self._problems)
             check_firewall_rules(source, known, self._problems)
         plays = self._workflow(around)
-        networks = self._networks(known)
+        networks = self._networks(around)
         problems = self._problems.in_order()
         if problems or source is None or content is None:
             return Checked(None, problems)
         placements = place(content, providers.provider)
+        lacking = Problems()
+        if services is not None:
+            from optiprov.deploy.services.finding import service_obstacles
+
+            service_obstacles(source, services, placements, lacking)
+        networked = network_notices(self._network, content, placements) if self._network else ()
         scenario = Scenario(
             directory=self._directory.resolve(),
             artifacts_dir=self._artifacts_dir.resolve(),
@@ -176,8 +193,11 @@ class _Loader:
                     is_chosen=self._provider is not None,
                 ),
                 *ansible_obstacles(plays),
+                *lacking.in_order(),
             ),
-            notices=(*monitoring_notices(source, content), *self._notices),
+            notices=(*monitoring_notices(source, content), *networked, *self._notices.in_order()),
+            lacking=lacking.in_order(),
+            services=services.sources if services is not None else {},
         )
         return Checked(scenario, ())
 
@@ -201,6 +221,17 @@ class _Loader:
         check_local_share(source, self._directory, self._problems)
         return source, content
 
+    def _services(self, source: YamlSource) -> FoundServices | None:
+        """The classes that deploy services; None where there may be none."""
+        layers = [layer for _, layer in elements(source.value, "layers")]
+        names = {str(one.get("name")) for layer in layers for _, one in elements(layer, "services")}
+        if not may_have_services(names, self._artifacts_dir):
+            return None
+        from optiprov.deploy.services.finding import find_services
+
+        found = find_services(source, self._artifacts_dir, self._problems)
+        return found if found.sources else None
+
     def _providers(self) -> ProvidersFile:
         if self._provider is not None:
             return ProvidersFile(**{self._provider: TESTBEDS})
@@ -219,16 +250,24 @@ class _Loader:
         check_plays(source, around, self._problems)
         return plays
 
-    def _networks(self, known: KnownHosts) -> tuple[Network, ...]:
+    def _networks(self, around: Surroundings) -> tuple[Network, ...]:
         source = self._read(NETWORK, required=False)
         if source is None or source.value is None:
             return ()
+        from optiprov.deploy.network.check import check_overlaps, check_templates  # few have a network
+
         for index, rule in elements(source.value, "networks"):
             for key in ("src", "dst"):
-                known.check(source, ("networks", index, key), rule.get(key), self._problems)
+                around.known.of_files().check(source, ("networks", index, key), rule.get(key), self._problems)
+        check_templates(source, around, self._problems)
         content = validate(source, NetworkFile, self._problems, value=source.value)
-        rules = tuple(content.networks or ()) if content else ()
-        self._notices = network_notices(source, len(rules))
+        found = content.networks or () if content else ()
+        rules = tuple(
+            dataclasses.replace(rule, line=source.line(("networks", index)))
+            for index, rule in enumerate(found)
+        )
+        check_overlaps(source, rules, around.known, self._notices)
+        self._network = source if rules else None
         return rules
 
     def _app_confs(self) -> tuple[Mapping[str, Mapping[str, Any]], list[dict[Any, Any]]]:
@@ -238,8 +277,8 @@ class _Loader:
         there = {str(name): values for name, values in raw.items()}
         for name in self._chosen:
             if name not in there:
-                message = no_app_conf(name, there)
-                self._problems.add(self._directory / WORKFLOW_ENV, 1, "", message)
+                path = self._directory / WORKFLOW_ENV
+                self._problems.add(path, 1, "", no_app_conf(path, name, there))
         app_confs = validate_kind(source, WORKFLOW_ENV_SETS, self._problems) if source else {}
         chosen = [name for name in self._chosen if name in there]
         return app_confs or {}, [mapping(there, name) for name in chosen or there]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.frozen import frozen
@@ -29,6 +30,9 @@ class Placement:
         roles: Roles that select it in patterns.
         env: Environment variables of its processes, templates allowed.
         metadata: Further keys of the service, reached as `_self.<key>`.
+        sub_service: What of the service it is, where the class of the service has registered it as such.
+        registered: The keys of `_self` that this class has registered.
+        registered_from: The id of the host that was registered, None for one that is as the scenario has it.
     """
 
     layer: str
@@ -43,11 +47,23 @@ class Placement:
     metadata: Mapping[str, Any]
     server: str | None = None
     limits: Limits | None = None
+    sub_service: str | None = None
+    registered: Mapping[str, Any] = field(default_factory=dict)
+    registered_from: str | None = None
 
     @property
     def id(self) -> str:
-        """The host id, `layer.service.service_id.machine_id`, in lower case as E2Clab's."""
-        return f"{self.layer}.{self.service}.{self.service_id}.{self.machine_id}".lower()
+        """The host id, `layer.service.service_id.machine_id`, in lower case as E2Clab's.
+
+        That of a sub service is `layer.service.service_id.sub_service.machine_id`.
+        """
+        below = "" if self.sub_service is None else f"{self.sub_service}."
+        return f"{self.layer}.{self.service}.{self.service_id}.{below}{self.machine_id}".lower()
+
+    @property
+    def own_id(self) -> str:
+        """The id that the host has in the scenario, whatever it was registered as."""
+        return self.registered_from or self.id
 
     @property
     def numeric_id(self) -> str:

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 from optiprov.deploy.frozen import frozen
 from optiprov.deploy.models import ProvenanceService
 from optiprov.deploy.models.environment import walltime_s
+from optiprov.deploy.selection import select
 from optiprov.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from optiprov.deploy.models import LayersServices, Network
     from optiprov.deploy.placement import Placement
     from optiprov.deploy.problems import Problem
+    from optiprov.deploy.providers.base import Host
+    from optiprov.deploy.services.sources import ServiceSource
     from optiprov.deploy.workflow import Play
 
 logger = logging.getLogger(__name__)
@@ -48,6 +51,8 @@ class Scenario:
         app_confs: The named sets of variables of workflow_env.yaml.
         obstacles: What it asks for that cannot be had here: deploying it is refused.
         notices: What it asks for that has no effect here: whoever deploys it is told.
+        lacking: Those of the obstacles that classes of services have: they matter until these are deployed.
+        services: The class that deploys a service, by the service's name; others are hosts, as they are.
     """
 
     directory: Path
@@ -59,6 +64,8 @@ class Scenario:
     app_confs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     obstacles: tuple[Problem, ...] = ()
     notices: tuple[Problem, ...] = ()
+    lacking: tuple[Problem, ...] = ()
+    services: Mapping[str, ServiceSource] = field(default_factory=dict)
 
     @property
     def job_name(self) -> str:
@@ -79,6 +86,24 @@ class Scenario:
         """
         if self.obstacles:
             raise ScenarioError("\n".join(str(obstacle) for obstacle in self.obstacles))
+
+    def require_hosts(self, hosts: Sequence[Host]) -> None:
+        """Refuse patterns of the workflow that select none of the hosts that there are.
+
+        Raises:
+            ScenarioError: There are some; the message tells each, and what there is.
+        """
+        problems = []
+        for play in self.plays:
+            selectors = [play.hosts, *(one.service_selector for one in play.depends_on)]
+            problems += [
+                f"{play.path}:{play.line}: got {pattern!r}, which matches none of the hosts that services "
+                f"have registered. There are: {', '.join(host.id for host in hosts)}."
+                for pattern in selectors
+                if not select(pattern, hosts)
+            ]
+        if problems:
+            raise ScenarioError("\n".join(problems))
 
     def warn(self) -> None:
         """Tell what it asks for that has no effect."""
@@ -104,6 +129,13 @@ class Scenario:
             for found in (self.obstacles, self.notices)
         )
         return dataclasses.replace(self, layers_services=content, obstacles=obstacles, notices=notices)
+
+    def as_deployed(self) -> Scenario:
+        """The scenario of what is deployed already, whatever programs have gone since."""
+        if not self.lacking:
+            return self
+        others = tuple(one for one in self.obstacles if one not in self.lacking)
+        return dataclasses.replace(self, obstacles=others, lacking=())
 
     @property
     def provenance_service(self) -> ProvenanceService:

@@ -56,13 +56,15 @@ class StageRuns:
         """Begin the stage launch in a thread, with what monitors it.
 
         Raises:
-            DeploymentError: There are no hosts, or an earlier launch still runs.
+            DeploymentError: There are no hosts, an earlier launch still runs, or a rule of the network
+                cannot be used.
         """
         processes = self._equipment.processes
         if self._equipment.workbench is None or processes is None:
             raise DeploymentError("launch() comes after prepare() and before finalize().")
         if self.launch is not None and (self.launch.goes_on() or not self.launch.run.ended.is_set()):
             raise DeploymentError("the stage launch still runs. Call wait() or stop() first.")
+        self._equipment.apply_network(optimization_config, is_final=True)
         processes.open()
         run = self._add(
             "launch",

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from optiprov.deploy.grouping import group
 from optiprov.deploy.problems import suggestion
 from optiprov.deploy.selection import select
+from optiprov.deploy.variable_names import SELF_KEYS
 from optiprov.errors import ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from optiprov.deploy.providers.base import Host
     from optiprov.deploy.scenario import Scenario
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
 
 
 def describe(host: Host) -> dict[str, Any]:
-    """`_self` of a host: E2Clab's keys (ids as texts), its port, and the metadata of its service."""
+    """`_self` of a host: E2Clab's keys (ids as texts), its port, and the metadata of its service.
+
+    Over these goes what the class of the service has registered; what else it registered is metadata too.
+    """
     placement = host.placement
+    registered = {key: value for key, value in placement.registered.items() if key not in SELF_KEYS}
     url = f"{host.address}:{host.port}"
     return {
         **placement.metadata,
-        "metadata": dict(placement.metadata),
+        "metadata": {**placement.metadata, **registered},
         "_id": placement.numeric_id,
         "layer_id": str(placement.layer_id),
         "service_id": str(placement.service_id),
@@ -38,6 +44,7 @@ def describe(host: Host) -> dict[str, Any]:
         "url4": url,
         **_ipv6(host),
         **({"gateway": host.gateway} if host.gateway else {}),
+        **placement.registered,
     }
 
 
@@ -59,13 +66,17 @@ def chosen_app_conf(scenario: Scenario, given: Mapping[str, Any]) -> Mapping[str
         return {}
     if app_conf not in scenario.app_confs:
         path = scenario.directory / "workflow_env.yaml"
-        raise ScenarioError(f"{path}:1: {no_app_conf(app_conf, scenario.app_confs)}")
+        raise ScenarioError(f"{path}:1: {no_app_conf(path, app_conf, scenario.app_confs)}")
     return scenario.app_confs[app_conf]
 
 
-def no_app_conf(name: str, there: Iterable[str]) -> str:
-    """The message for a set of workflow_env.yaml that does not exist."""
+def no_app_conf(path: Path, name: str, there: Iterable[str]) -> str:
+    """The message for a set of workflow_env.yaml that does not exist, as maybe the file does not."""
     names = list(there)
+    if not names and not path.exists():
+        return (
+            f"is missing, and the set {name!r} is asked for. Write the file, with `{name}: {{key: value}}`."
+        )
     return f"has no set {name!r}. {suggestion(name, names)}There are: {', '.join(names) or 'none'}."
 
 
@@ -90,6 +101,10 @@ class Variables:
             **{f"env_{key}": value for key, value in chosen_app_conf(scenario, given).items()},
             **given,
         }
+
+    def general(self, optimization_config: Mapping[str, Any]) -> dict[str, Any]:
+        """The variables that are of no host."""
+        return {**self._general, "optimization_config": optimization_config}
 
     def of_host(self, host: Host) -> dict[str, Any]:
         """The variables of a host outside any play."""

@@ -81,9 +81,13 @@ class Workbench:
 
     def log(self, result: TaskResult) -> None:
         """Write a line on what became of a task to its host's log, `logs/<host>/<stage>.log`."""
-        path = self._log_dir(result.host) / f"{result.stage}.log"
+        self.log_line(result.host, result.stage, result.as_line())
+
+    def log_line(self, host: str, stage: str, line: str) -> None:
+        """Write a line to a host's log, `logs/<host>/<stage>.log`."""
+        path = self._log_dir(host) / f"{stage}.log"
         with self._lock, path.open("a", encoding="utf-8") as file:
-            file.write(f"{result.as_line()}\n")
+            file.write(f"{line}\n")
 
     @staticmethod
     def _log_name(stage: str, number: int, task: str) -> str:

@@ -53,16 +53,19 @@ def test_sets_that_are_not_there_are_told(optiprov, scenario):
 
 
 def test_what_would_have_no_effect_is_told(optiprov, scenario):
-    """Rules of network.yaml, which are not emulated yet; as text and for programs."""
-    (scenario / "network.yaml").write_text("networks:\n- {src: edge, dst: edge, delay: 28ms}\n")
+    """A rule of network.yaml in whose place another one holds; as text and for programs."""
+    rules = "- {src: edge, dst: edge, delay: 28ms}\n- {src: edge, dst: edge, delay: 5ms}\n"
+    (scenario / "network.yaml").write_text(f"networks:\n{rules}")
+    layers = scenario / "layers_services.yaml"
+    layers.write_text(layers.read_text().replace("name: Client", "name: Client, quantity: 2"))
     _, output, _ = optiprov("check", scenario, "--provider", "local")
-    said = "1 rule, all valid, and not emulated yet: hosts talk at full speed."
+    said = "holds for 2 pairs of hosts in place of that of line 2."
     assert output.splitlines()[-2:] == [
         "Deployed, it would lack:",
-        f"  {scenario}/network.yaml:1: networks: {said}",
+        f"  {scenario}/network.yaml:3: networks.delay: {said}",
     ]
     (notice,) = json.loads(optiprov("check", scenario, "--format", "json")[1])["notices"]
-    assert (notice["line"], notice["message"]) == (1, said)
+    assert (notice["line"], notice["message"]) == (3, said)
 
 
 def test_json_has_hosts_problems_and_obstacles(optiprov, scenario):
@@ -75,6 +78,7 @@ def test_json_has_hosts_problems_and_obstacles(optiprov, scenario):
             "testbed": "g5k",
             "roles": ["sensor"],
             "metadata": {"messages": 3},
+            "deployed_by": None,
         }
     ]
     assert (told["problems"], told["obstacles"][0]["key"]) == ([], "environment.g5k")

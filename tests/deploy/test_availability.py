@@ -6,9 +6,11 @@ from optiprov.deploy import Experiment, check_scenario, load_scenario
 from optiprov.deploy.providers import PROVIDERS
 from optiprov.errors import ScenarioError
 
+from .conftest import LAYERS
+
 ONE = "layers:\n- {name: a, services: [{name: S}]}\n"
 NETWORK = "networks:\n- {src: cloud, dst: edge, delay: 28ms}\n"
-NO_NETWORK = "network.yaml:1: networks: 1 rule, all valid, and not emulated yet: hosts talk at full speed."
+NO_NETWORK = "network.yaml:1: networks: rules have no effect between hosts of the testbed local, which share"
 
 
 @pytest.mark.parametrize(
@@ -19,7 +21,6 @@ NO_NETWORK = "network.yaml:1: networks: 1 rule, all valid, and not emulated yet:
         ("environment: {chameleoncloud: {}}\n", "environment.chameleoncloud", "--provider local"),
         ("environment: {chameleonedge: {}}\n", "environment.chameleonedge", "--provider local"),
         ("environment: {scalewayinstances: {}}\n", "environment.scalewayinstances", "--provider local"),
-        ("environment: {static: {hosts: [10.0.0.1]}}\n", "environment.static", "--provider local"),
         ("environment: {local: }\nprovenance: {provider: g5k}\n", "provenance.provider", "--provider local"),
         ("environment: {local: }\nprovenance: {cluster: x}\n", "provenance.cluster", "--provider local"),
         ("environment: {local: }\nprovenance: {servers: x}\n", "provenance.servers", "--provider local"),
@@ -89,13 +90,16 @@ def test_keys_of_dstat_without_effect_are_told(write_scenario):
 
 @pytest.fixture
 def with_network(write_scenario):
-    """A scenario with a rule that is not emulated."""
-    return write_scenario(network=NETWORK)
+    """A scenario with a rule between hosts that share an address."""
+    layers = LAYERS.replace("local:", "local: {isolation: files}")
+    return write_scenario(layers=layers, network=NETWORK)
 
 
 def told(caplog):
-    """How often it was told that the network is not emulated."""
-    return sum(NO_NETWORK in record.getMessage() for record in caplog.records)
+    """How often anything was told of the network: that rules have no effect."""
+    messages = [record.getMessage() for record in caplog.records if "network.yaml" in record.getMessage()]
+    assert all(NO_NETWORK in message for message in messages)
+    return len(messages)
 
 
 def test_deployment_tells_once_that_no_network_is_emulated(with_network, deploy, caplog):
@@ -115,6 +119,18 @@ def test_experiment_tells_once_that_no_network_is_emulated(with_network, caplog)
         experiment.prepare()
         experiment.destroy()
     assert told(caplog) == 1
+
+
+def test_check_tells_why_rules_have_no_effect(with_network, write_scenario, monkeypatch):
+    """The key that has it so, or what this machine lacks; nothing where hosts have addresses of their own."""
+    (notice,) = load_scenario(with_network).notices
+    assert "as `isolation: files` has it. Remove that key." in notice.message
+    scenario = write_scenario(network=NETWORK)
+    monkeypatch.setattr("optiprov.deploy.network.host_network.network_obstacle", lambda: "ip not found")
+    (notice,) = load_scenario(scenario).notices
+    assert ": ip not found. Run as root, or allow" in notice.message
+    monkeypatch.setattr("optiprov.deploy.network.host_network.network_obstacle", lambda: None)
+    assert load_scenario(scenario).notices == ()
 
 
 def test_rules_that_are_wrong_are_no_notice(write_scenario):

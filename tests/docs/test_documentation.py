@@ -81,6 +81,11 @@ def test_scenario_example_works_as_printed(page_dir, environment):
     assert len(run_page(DOCS / "scenario.md", page_dir, environment, in_process=True)) == 2
 
 
+def test_services_example_works_as_printed(page_dir, environment):
+    """The example of services.md is checked and deployed, and its reader reads what the page says."""
+    assert len(run_page(DOCS / "services.md", page_dir, environment)) == 2
+
+
 @pytest.mark.slow
 def test_running_works_as_printed(page_dir, environment):
     """What init writes is deployed in one go and step by step, and its provenance is asked."""

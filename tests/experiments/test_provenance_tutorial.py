@@ -13,6 +13,7 @@ from optiprov import connect
 from optiprov.deploy import load_scenario
 from optiprov.errors import ScenarioError
 from tests.experiments.readme import type_commands
+from tests.networks import require_networks
 
 TUTORIAL = Path(__file__).parents[2] / "experiments" / "provenance_tutorial"
 ABOVE_90 = (
@@ -24,6 +25,7 @@ ROW = re.compile(r"^ +(\d+) +(\d+) +(\d+) +(\d+) +(0\.\d+)$", re.MULTILINE)
 @pytest.fixture(scope="module")
 def typed(tmp_path_factory):
     """What the commands of the README print, and the directory of the experiment that they leave."""
+    require_networks()
     root = tmp_path_factory.mktemp("tutorial")
     copy = root / "experiments" / TUTORIAL.name
     shutil.copytree(TUTORIAL, copy, ignore=shutil.ignore_patterns("2*-*", "__pycache__"))
@@ -68,6 +70,23 @@ def test_tutorial_leaves_what_its_readme_says(typed):
     validate = yaml.safe_load((experiment / "layers_services-validate.yaml").read_text())
     assert "provenance" in validate
     assert not (experiment / "hosts").exists()
+
+
+def test_network_of_the_tutorial_is_measured(typed):
+    """28 ms each way, a loss of 0.1 % and never more than 1 Gbit/s, both ways; the table is kept."""
+    output, experiment = typed
+    place = experiment / "network-validate"
+    with (place / "network.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    found = {(row["source"], row["property"]): row for row in rows}
+    assert len(found) == len(rows) == 8
+    for host in ("cloud.master.1.1", "edge.worker.1.1"):
+        round_trip, rate, loss = (found[host, name] for name in ("round_trip", "udp_rate", "loss"))
+        assert (round_trip["outcome"], float(round_trip["expected"])) == ("met", 56.0)
+        assert float(rate["measured"]) <= float(rate["expected"]) == 1e9
+        assert (loss["outcome"], loss["packets"]) == ("met", "10000")
+    assert (place / "network.txt").read_text() in output
+    assert {path.name for path in place.glob("*.png")} == {f"{row['property']}.png" for row in rows}
 
 
 def test_file_providers_yaml_stands_for_the_option(tmp_path):

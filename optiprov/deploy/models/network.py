@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.frozen import frozen
-from optiprov.deploy.kinds import Flag, ListOf, Text
+from optiprov.deploy.kinds import Flag, ListOf, Place, Schema, Text
 from optiprov.deploy.models.base import Model, Nested, key
 
 if TYPE_CHECKING:
@@ -39,13 +39,36 @@ def _in_any_case(units: Iterable[str]) -> str:
     return f"(?:{'|'.join(spelled)})"
 
 
-DELAY = Text(rf"{_NUMBER}\s*{_in_any_case(_UNITS_S)}", 'a time such as "28ms"')
-RATE = Text(
+def is_template(value: Any) -> bool:
+    """Whether a value is a text that has to be rendered first."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+@frozen
+class Templated(Text):
+    """A text of a certain form, or a template, which has to render to one."""
+
+    def read(self, value: Any, place: Place) -> Any:
+        """The text, or the template as it stands."""
+        return value if is_template(value) else super().read(value, place)
+
+    def json_schema(self, definitions: dict[str, Schema]) -> Schema:
+        """A string of the form, or with braces."""
+        own = super().json_schema(definitions)
+        return {**own, "pattern": rf"{own['pattern']}|\{{[{{%]"}
+
+
+DELAY = Templated(rf"{_NUMBER}\s*{_in_any_case(_UNITS_S)}", 'a time such as "28ms"')
+RATE = Templated(
     rf"{_NUMBER}\s*{_in_any_case(prefix + 'bit' for prefix in _PREFIXES)}",
     'a rate in bits per second such as "100mbit" (tc reads "mbps" as megabytes)',
     _check_rate,
 )
-LOSS = Text(rf"{_NUMBER}\s*%", 'a percentage in quotes such as "0.1%"', _check_loss)
+LOSS = Templated(rf"{_NUMBER}\s*%", 'a percentage in quotes such as "0.1%"', _check_loss)
+
+
+PROPERTIES: Mapping[str, Templated] = {"delay": DELAY, "rate": RATE, "loss": LOSS}
+"""What a rule may say of what lies between hosts."""
 
 
 def delay_s(delay: str) -> float:
@@ -83,7 +106,13 @@ def loss_share(loss: str) -> float:
 
 @frozen(kw_only=True)
 class Network(Model):
-    """One rule of network.yaml: what lies between two sets of hosts."""
+    """One rule of network.yaml: what lies between two sets of hosts.
+
+    Attributes:
+        line: Where it stands in the file.
+    """
+
+    line: int = 0
 
     src: str = key(Text(), "The hosts from which.")
     dst: str = key(Text(), "The hosts to which.")
@@ -91,6 +120,12 @@ class Network(Model):
     rate: str | None = key(RATE, "How many bits pass in a second.", default=None)
     loss: str | None = key(LOSS, "The share of packets that is lost.", default=None)
     symmetric: bool = key(Flag(), "Whether the same holds in the other direction.", default=False)
+
+    @property
+    def templates(self) -> Mapping[str, str]:
+        """The keys whose values have to be rendered, which come before the numbers below."""
+        values = {name: getattr(self, name) for name in PROPERTIES}
+        return {name: value for name, value in values.items() if is_template(value)}
 
     @property
     def delay_s(self) -> float | None:
@@ -110,7 +145,7 @@ class Network(Model):
     @classmethod
     def misfits(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """A rule says something."""
-        if all(values.get(name) is None for name in ("delay", "rate", "loss")):
+        if all(values.get(name) is None for name in PROPERTIES):
             yield "", "the rule has neither delay, rate nor loss. Add one, or remove the rule."
 
 

@@ -35,9 +35,12 @@ class NetworkEmulator(ABC):
 
     Attributes:
         description: How it does so, in a few words for people, such as `tc netem` or `in user space`.
+        taking_off: What the shell of a host does to take off what stays there when the processes of the
+            deployment have ended, as on machines that go on without it; None where nothing stays.
     """
 
     description: str
+    taking_off: str | None = None
 
     @abstractmethod
     def apply(self, links: Sequence[Link]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from optiprov.deploy.journal import MARKER_VARIABLE
@@ -17,14 +16,13 @@ if TYPE_CHECKING:
     from optiprov.deploy.placement import Placement
     from optiprov.deploy.providers.base import HostRequest
 
-logger = logging.getLogger(__name__)
-
 
 def network_for(placements: Sequence[Placement], request: HostRequest) -> HostNetwork | None:
     """The network of hosts that are to have one of their own, standing.
 
     Returns:
-        None where this machine gives none, and the scenario does not ask for it in so many words.
+        None where this machine gives none, and the scenario does not ask for it in so many words: its notices
+        tell so.
 
     Raises:
         DeploymentError: This machine gives none, and it is asked for, or hosts that are made have it.
@@ -35,11 +33,6 @@ def network_for(placements: Sequence[Placement], request: HostRequest) -> HostNe
             raise DeploymentError(
                 f"hosts cannot have a network of their own here: {obstacle}. {GOING_ON_WITHOUT}"
             )
-        logger.warning(
-            "the hosts share the network of this machine, so that the rules of network.yaml cannot be "
-            "applied between them: %s. %s",
-            *(obstacle, GOING_ON_WITHOUT),
-        )
         return None
     endpoints = endpoints_of({**request.environment, **request.client_environment}, request.services)
     deployment_id = request.environment.get(MARKER_VARIABLE, request.directory.name)

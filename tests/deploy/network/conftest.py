@@ -1,13 +1,15 @@
 import json
-import os
 import shlex
 import subprocess
 
 import pytest
 
 from optiprov.deploy import Deployment, load_scenario
-from optiprov.deploy.network.host_network import NETWORK_VARIABLE, end_network, network_obstacle
+from optiprov.deploy.network.host_network import NETWORK_VARIABLE, end_network
 from optiprov.deploy.watchdog import find_processes
+from tests.networks import require_networks
+
+from .namespaces import Bridge
 
 LAYERS = """\
 environment: {job_name: apart, local: {isolation: netns}}
@@ -18,12 +20,8 @@ layers:
 
 @pytest.fixture(scope="session", autouse=True)
 def namespaces():
-    """Skip where the machine gives no network namespaces; under CI it has to."""
-    obstacle = network_obstacle()
-    if obstacle is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(obstacle)
-        pytest.skip(obstacle)
+    """All of it needs hosts with a network of their own."""
+    require_networks()
 
 
 @pytest.fixture
@@ -85,3 +83,17 @@ def network_processes(deployment):
 def state_of(deployment):
     """The state that the keeper of the network writes."""
     return json.loads((deployment.directory / "network" / "keeper.json").read_text())
+
+
+@pytest.fixture
+def bridge():
+    """Makes hosts on a bridge, without a deployment, which are gone at the end."""
+    made = []
+
+    def make(count=2):
+        made.append(Bridge(count))
+        return made[-1].hosts
+
+    yield make
+    for one in made:
+        one.close()

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from optiprov.deploy import Deployment, Experiment, load_scenario, reap_abandoned
+from optiprov.deploy.network import host_network
 from optiprov.deploy.network.host_network import NETWORK_VARIABLE, end_network
 from optiprov.deploy.providers import apart, isolation
 from optiprov.deploy.providers.local import LocalProvider
@@ -295,7 +296,8 @@ def test_hosts_are_apart_when_there_are_rules(tmp_path, write_scenario):
 
 def test_machine_without_network_namespaces_is_told_of(tmp_path, write_scenario, monkeypatch, caplog):
     """Where the scenario asks for them it is refused, with the way on; by default there is a warning."""
-    monkeypatch.setattr(apart, "network_obstacle", lambda: "ip not found")
+    for module in (apart, host_network):
+        monkeypatch.setattr(module, "network_obstacle", lambda: "ip not found")
     asked = Deployment(load_scenario(write_scenario(layers=LAYERS)), tmp_path / "asked")
     with pytest.raises(DeploymentError, match=r"ip not found.*`isolation: files`"):
         asked.deploy()
@@ -306,7 +308,7 @@ def test_machine_without_network_namespaces_is_told_of(tmp_path, write_scenario,
     deployment.deploy()
     assert deployment.hosts[0].address == "127.0.0.1"
     deployment.destroy()
-    assert "rules of network.yaml cannot be applied" in caplog.text
+    assert "rules have no effect between hosts of the testbed local" in caplog.text
 
 
 def as_nobody(program, command):

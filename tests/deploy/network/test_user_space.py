@@ -114,7 +114,7 @@ def test_delay_is_one_way_and_kept_apart_by_destination(user, monkeypatch, reque
         monkeypatch.setattr(isolation, "_probed_commands", lambda: BY_USER)
     provider = request.getfixturevalue("provider")
     one, two, three = provider.made
-    provider.emulator().apply([*both(one, two, 0.02), link(one, three, 0.05)])
+    UserSpaceEmulator(provider._network).apply([*both(one, two, 0.02), link(one, three, 0.05)])
     assert 40 <= round_trip_ms(one, two.address, 42) < 42
     assert 50 <= round_trip_ms(three, one.address, 52) < 52
     assert round_trip_ms(two, three.address, 2) < 2
@@ -126,7 +126,7 @@ def test_delay_is_one_way_and_kept_apart_by_destination(user, monkeypatch, reque
 def test_links_change_while_traffic_flows(provider):
     """No packet is lost when delays change, come and go; those under way arrive."""
     one, two, _ = provider.made
-    emulator = provider.emulator()
+    emulator = UserSpaceEmulator(provider._network)
     with start_on(one, f"ping -i 0.02 {two.address}") as pinging:
         for delay_s in (0.02, 0.08, 0.0, 0.03, 0.0):
             emulator.apply(both(one, two, delay_s) if delay_s else [])
@@ -142,7 +142,7 @@ def test_links_change_while_traffic_flows(provider):
 def test_rate_is_never_above_the_rule(provider):
     """Packets leave one after the other; a bounded queue drops its tail. TCP comes to use the rate."""
     one, two, _ = provider.made
-    provider.emulator().apply([link(one, two, 0.0, 10e6)])
+    UserSpaceEmulator(provider._network).apply([link(one, two, 0.0, 10e6)])
     arrived, size_bytes, duration_s = count(two, one, 3000, 1000)
     assert size_bytes * 8 / duration_s < 10e6
     assert queue_packets(10e6) <= arrived < 3000
@@ -165,7 +165,7 @@ def test_streams_arrive_whole(provider):
     """Checksums and segments that hosts leave to hardware are right over a link, with loss and without."""
     one, two, _ = provider.made
     for loss_share in (0.0, 0.01):
-        provider.emulator().apply([link(one, two, 0.001, None, loss_share)])
+        UserSpaceEmulator(provider._network).apply([link(one, two, 0.001, None, loss_share)])
         with start_on(two, python(DIGEST, two.address)) as receiving:
             assert receiving.stdout.readline() == "listening\n"
             sent = run_on(one, python(STREAM, two.address, 10_000_000))
@@ -175,13 +175,13 @@ def test_streams_arrive_whole(provider):
 def test_links_outlive_what_applied_them_and_the_emulator(provider, caplog):
     """Killed, it is started again with the same links. Who applies links next is told."""
     one, two, _ = provider.made
-    provider.emulator().apply(both(one, two, 0.02))
+    UserSpaceEmulator(provider._network).apply(both(one, two, 0.02))
     network = provider._network
     killed = network._read_state()["emulator"]["pid"]
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: network._read_state()["emulator"]["pid"] != killed)
     assert 40 <= round_trip_ms(one, two.address, 42) < 42
-    provider.emulator().apply(both(one, two, 0.01))
+    UserSpaceEmulator(provider._network).apply(both(one, two, 0.01))
     assert "had ended, and was started again" in caplog.text
     assert 20 <= round_trip_ms(one, two.address, 22) < 22
 
@@ -189,7 +189,7 @@ def test_links_outlive_what_applied_them_and_the_emulator(provider, caplog):
 def test_what_goes_over_links_is_lost_while_nothing_emulates(provider):
     """A measurement without its delay would look right and be wrong."""
     one, two, three = provider.made
-    provider.emulator().apply(both(one, two, 0.02))
+    UserSpaceEmulator(provider._network).apply(both(one, two, 0.02))
     pid = provider._network._read_state()["emulator"]["pid"]
     os.kill(pid, signal.SIGSTOP)
     began = time.monotonic()
@@ -202,7 +202,7 @@ def test_what_goes_over_links_is_lost_while_nothing_emulates(provider):
 def test_links_of_other_hosts_are_refused(provider):
     """A host of another testbed has no place in the network."""
     with pytest.raises(DeploymentError, match=r"cloud\.x\.1\.1: no hosts of the network"):
-        provider.emulator().apply([Link("cloud.x.1.1", provider.made[0].id, 0.1)])
+        UserSpaceEmulator(provider._network).apply([Link("cloud.x.1.1", provider.made[0].id, 0.1)])
 
 
 def test_hosts_without_a_network_of_their_own_have_no_emulator():

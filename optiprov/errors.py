@@ -15,6 +15,7 @@ expect. A message says where the problem is, what was received, and what to do a
     |   `-- CredentialsError (PermissionError)  credentials that are absent, refused or not sound
     |-- WorkError (RuntimeError)            the work failed; the command line exits with 1
     |   |-- DeploymentError                 a task of the scenario failed on a host
+    |   |   `-- HostUnavailable (ConnectionError) a host that cannot be reached, or whose connection was lost
     |   |-- ApplicationError                the application of a trial ended badly
     |   |-- MetricError (LookupError)       a metric that is absent or not a finite number
     |   |-- StudyError                      a study in which no trial succeeded
@@ -73,6 +74,10 @@ class WorkError(OptiprovError, RuntimeError):
 
 class DeploymentError(WorkError):
     """A task of the scenario failed; the message has host, task, command, status and stderr."""
+
+
+class HostUnavailable(DeploymentError, ConnectionError):
+    """A host that cannot be reached, or whose connection was lost; the message says what to do."""
 
 
 class ApplicationError(WorkError):

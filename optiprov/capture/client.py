@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _thread
 import atexit
-import contextlib
 import itertools
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 from optiprov.capture.background import importing
 from optiprov.capture.environment import EnvironmentCapture
+from optiprov.capture.leftover_thread import LeftoverThread
 from optiprov.capture.settings import DEFAULT_FLUSH_TIMEOUT_S, Settings
 from optiprov.capture.spool import SpoolWriter
 from optiprov.capture.spool_reader import SpoolReader
@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 
     from optiprov.capture.publisher import Publisher
     from optiprov.capture.segment import SegmentWriter
-    from optiprov.wire import BrokerAddress, ShapeTuple
+    from optiprov.wire import ShapeTuple
 
 
 _STOP_S = 0.5  # of the flush deadline, kept for the publisher to stop
 _LEAST_STOP_S = 0.1  # where all of the deadline is gone
+_LEFTOVERS_S = 1.0  # of the flush deadline, at most, for what others left to be acknowledged
 _LOOK_S = 0.0002  # whether the client is made
 _MAX_ROW_BYTES = 1 << 20  # what is larger goes as a record, which knows a limit
 
@@ -168,17 +169,22 @@ class Client:
             left_s = self._environment.wait(left_s)
         return self.flush(left_s)
 
-    def close(self) -> None:
-        """Flush and stop within the flush deadline; what is not stored stays in the spool, for others."""
+    def close(self) -> bool:
+        """Flush and stop within the flush deadline; what is not stored stays in the spool, for others.
+
+        Returns:
+            Whether all that was emitted is stored.
+        """
         if self._spool is None or self._is_closed:
-            return
+            return False
         self._is_closed = True
         self._spool.count_lost()
         limit = self.settings.flush_timeout_s
         deadline = time.monotonic() + limit
-        self.flush_all(limit - min(_STOP_S, limit / 4))
+        is_stored = self.flush_all(limit - min(_STOP_S, limit / 4))
         if self.publisher is None or self.publisher.stop(max(deadline - time.monotonic(), _LEAST_STOP_S)):
             self._spool.close()
+        return is_stored
 
     def forget(self) -> None:
         """Leave the parent's client alone in a forked child."""
@@ -196,6 +202,7 @@ def _user() -> str:
 
 
 _client: Optional[Client] = None
+_leftovers: Optional[LeftoverThread] = None
 _making = threading.Lock()
 
 
@@ -241,29 +248,14 @@ def _first_client() -> Client:
 
 
 def _make_client() -> Client:
-    global _client
+    global _client, _leftovers
     client = _client = Client(_settings())
+    _tell_unsent(client)
     atexit.register(_close_at_exit)
     _close_at_end_of_child()
-    _send_leftovers(client.settings)
+    _leftovers = LeftoverThread(client.settings)
+    _leftovers.start()
     return client
-
-
-def _send_leftovers(settings: Settings) -> None:
-    """Send, beside the application, what earlier processes left in the same spool directory."""
-
-    def send(root: Path, broker: Optional[BrokerAddress], max_age_s: float) -> None:
-        from optiprov.capture.bounds import expire_spools
-        from optiprov.capture.leftover import send_leftovers
-
-        with contextlib.suppress(OSError):
-            if broker is not None:
-                send_leftovers(root, broker)
-            expire_spools(root, max_age_s)
-
-    arguments = (settings.spool, settings.broker, settings.spool_max_age_s)
-    with contextlib.suppress(RuntimeError):  # no more threads: the next process sends them
-        threading.Thread(target=send, args=arguments, name="optiprov-leftovers", daemon=True).start()
 
 
 def _settings() -> Settings:
@@ -274,11 +266,22 @@ def _settings() -> Settings:
         return Settings.from_environment({**os.environ, "OPTIPROV_BROKER": "", "PROVLIGHT_SERVER_URL": ""})
 
 
+def _tell_unsent(client: Client) -> None:
+    """Say that nothing is sent, unless a variable says where it goes: hosts of a deployment have a spool."""
+    is_set = any(map(os.environ.get, ("OPTIPROV_BROKER", "PROVLIGHT_SERVER_URL", "OPTIPROV_SPOOL")))
+    if not is_set and client.spool_directory is not None:
+        place = client.spool_directory.parent
+        warn("no broker is set (PROVLIGHT_SERVER_URL): provenance is kept in %s, not sent", place)
+
+
 def _close_at_exit() -> None:
     global _client
     client, _client = _client, None  # what others' exit handlers emit later gets a client of its own
-    if client is not None:
-        client.close()
+    if client is None:
+        return
+    deadline = time.monotonic() + client.settings.flush_timeout_s
+    if client.close() and _leftovers is not None:  # so there is a service, which soon acknowledges these too
+        _leftovers.end(min(max(deadline - time.monotonic(), 0.0), _LEFTOVERS_S))
 
 
 def _close_at_end_of_child() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple
 
 from optiprov.capture.recovery import (
     last_number,
@@ -78,8 +78,20 @@ def waiting_clients(root: Path) -> List[WaitingClient]:
     return waiting
 
 
-def send_leftovers(root: Path, broker: BrokerAddress, *, timeout_s: float = 30.0) -> List[str]:
+def send_leftovers(
+    root: Path,
+    broker: BrokerAddress,
+    *,
+    timeout_s: float = 30.0,
+    is_over: Callable[[], bool] = lambda: False,
+) -> List[str]:
     """Send what clients that are gone left below `root`, and remove their spools once all is stored.
+
+    Args:
+        root: a spool directory.
+        broker: where to send.
+        timeout_s: how long to wait for each client's to be stored.
+        is_over: whether to begin with no further client: an interpreter that ends starts no threads.
 
     Returns:
         The ids of the clients whose spools still hold records: the broker or the service did not answer.
@@ -87,6 +99,8 @@ def send_leftovers(root: Path, broker: BrokerAddress, *, timeout_s: float = 30.0
     _remove_empty(root)
     unsent = []
     for directory in spool_directories(root):
+        if is_over():
+            break
         try:
             lock = lock_spool(directory)
         except BlockingIOError:

@@ -94,7 +94,7 @@ def command(
 
     directories = [scenario / name for name in scenarios] or [scenario]
     loaded = check_deployable(directories, artifacts, provider=provider, without=without, app_confs=app_confs)
-    progress = Progress()
+    progress = Progress(has_lines=True)
     for directory, one in zip(directories, loaded, strict=True):
         for number in range(1, repeat + 2):
             experiment = Experiment.create(
@@ -130,7 +130,8 @@ def _run(
     is_paused: bool,
 ) -> None:
     """Deploy, and launch and finalize with each set; finalize whatever fails."""
-    with progress.step(f"deploying {len(experiment.scenario.placements)} hosts"):
+    count = len(experiment.scenario.placements)
+    with progress.step(f"deploying {count} host{'' if count == 1 else 's'} in {experiment.directory}"):
         experiment.layers_services()
     for app_conf in app_confs:
         shown = f" ({app_conf})" if app_conf else ""
@@ -143,7 +144,8 @@ def _run(
             if is_paused:
                 _pause(experiment)
         except BaseException:
-            experiment.finalize_after_failure(app_conf)
+            with progress.step(f"finalize{shown} all the same", experiment.scenario, "finalize"):
+                experiment.finalize_after_failure(app_conf)
             raise
         with progress.step(f"finalize{shown}", experiment.scenario, "finalize"):
             experiment.finalize(app_conf, is_last=app_conf == app_confs[-1])

@@ -113,7 +113,8 @@ Examples:
 def command(directory: Path) -> None:
     """Write a scenario into DIRECTORY that runs at once: a master and two workers on this machine.
 
-    Files that are there already are left alone: where there is one of the scenario's, nothing is written.
+    DIRECTORY is by default the present one. Files that are there already are left alone: where there is one
+    of the scenario's, nothing is written.
     """
     name = "".join(char if char.isalnum() or char in "-_" else "-" for char in directory.resolve().name)
     files = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +20,7 @@ _SHOWN_TABLES = (  # as docs/provenance.md has them, without what only the views
     *("program", "dataset", "dataset_attribute", "run_environment", "environment", "environment_package"),
     *("environment_variable", "task_usage", "telemetry", "rejected", "lost", "client"),
 )
+_PLAIN_NAME = re.compile(r"[^\W\d]\w*", re.ASCII)
 _COLUMNS = """
     SELECT "schema", "view", "column", type FROM prov.listing WHERE "schema" NOT IN ('dataset', 'main')
     ORDER BY "schema", "view", position"""
@@ -34,7 +36,12 @@ Examples:
 @click.argument("text", metavar="SELECT...", required=False)
 @click.option("--store", metavar="URL", envvar="OPTIPROV_STORE", help="A store or a running service.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.option("--tables", is_flag=True, help="List what can be selected from: views, tables, columns.")
+@click.option(
+    "--tables",
+    is_flag=True,
+    help="List what can be selected from: a line for each view or table with its columns; in CSV and JSON a "
+    "row for each column, with its type.",
+)
 def command(text: str | None, store: str | None, form: str, *, tables: bool) -> None:
     """Run one read-only SQL query on a provenance store.
 
@@ -46,7 +53,12 @@ def command(text: str | None, store: str | None, form: str, *, tables: bool) -> 
     if tables == (text is not None):
         raise click.UsageError("Give one SELECT, or --tables.")
     provenance = connect(store)
-    print_result(provenance.fetch(text) if text is not None else _tables(provenance), form)
+    if text is not None:
+        print_result(provenance.fetch(text), form)
+    elif form == "table":
+        _print_tables(_tables(provenance))
+    else:
+        print_result(_tables(provenance), form)
     tell_what_is_missing(provenance, store)
 
 
@@ -60,3 +72,19 @@ def _tables(provenance: Provenance) -> pa.Table:
     ours = found.filter(is_ours)
     parts = [ours.filter(pc.equal(ours["view"], view)) for view in _SHOWN_TABLES]
     return pa.concat_tables([found.filter(pc.invert(is_ours)), *parts])
+
+
+def _print_tables(listed: pa.Table) -> None:
+    """Print a line for each view or table: its name as a query has it, and its columns in order."""
+    columns: dict[tuple[str, str], list[str]] = {}
+    for row in listed.to_pylist():
+        columns.setdefault((row["schema"], row["view"]), []).append(_quoted(row["column"]))
+    names = {key: ".".join(map(_quoted, key)) for key in columns}
+    width = max(map(len, names.values()), default=0)
+    for key, listed_columns in columns.items():
+        click.echo(f"{names[key]:{width}}  {', '.join(listed_columns)}")
+
+
+def _quoted(name: str) -> str:
+    """A name, in quotes where it has more than the letters, digits and underscores of a plain one."""
+    return name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'

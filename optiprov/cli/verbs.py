@@ -105,9 +105,14 @@ def _dump(store: str, path: Path) -> None:
 
 
 class Progress:
-    """Shows which step runs and how many of its plays have ended, on a terminal; elsewhere nothing."""
+    """Shows which step runs and how many of its plays have ended, on a terminal.
 
-    def __init__(self) -> None:
+    Args:
+        has_lines: Whether each step is told by a line where there is no terminal.
+    """
+
+    def __init__(self, *, has_lines: bool = False) -> None:
+        self._has_lines = has_lines
         self._shown: Any = None
         self._task: Any = None
 
@@ -121,6 +126,8 @@ class Progress:
             stage: Of which stage.
         """
         if not sys.stderr.isatty():
+            if self._has_lines:
+                click.echo(f"{what} ...", err=True)
             yield
             return
         from rich.console import Console
@@ -162,3 +169,5 @@ def show_results(experiment: Experiment, *app_confs: str | None) -> None:
                 click.echo(f"  {output.name + '/' if app_conf else ''}{name}/")
     if experiment.addresses:
         click.echo(f"  query it: optiprov query --store {experiment.store}")
+    if experiment.has_hosts:
+        click.echo(f"  its hosts stay; remove them: optiprov destroy {experiment.directory}")

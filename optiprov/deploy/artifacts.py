@@ -154,7 +154,7 @@ def _exists(path: str, around: Surroundings) -> bool:
 
 def _missing(path: str, around: Surroundings) -> str:
     directories = list(dict.fromkeys([around.artifacts_dir, around.directory]))
-    looked = " and ".join(str(directory) for directory in directories)
+    looked = " and ".join(f"{str(directory)!r}" for directory in directories)
     return f"got {path!r}, which does not exist. {_nearest(path, directories)}Looked in {looked}."
 
 

@@ -132,6 +132,10 @@ class Attempt:
         finally:
             if self._secret_dir is not None:
                 shutil.rmtree(self._secret_dir, ignore_errors=True)
+        reason = self._host.reason_lost(self._process) if has_ended and not is_over() else None
+        if reason is not None:
+            lost = {"failed": True, "unreachable": True, "msg": reason}
+            return Tried({**registered, **lost}, self._result("failed", message=reason))
         if has_ended and status == 0:
             return Tried(registered, self._result("done", status=0, is_changed=True))
         if is_over():

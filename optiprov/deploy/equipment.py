@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from optiprov.deploy.supervisor import Supervisor
 from optiprov.deploy.variables import Variables
 from optiprov.deploy.watchdog import end_processes, not_recycled
 from optiprov.deploy.workbench import Workbench
-from optiprov.errors import DeploymentError
+from optiprov.errors import DeploymentError, HostUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from optiprov.deploy.network.verdict import Finding
     from optiprov.deploy.scenario import Scenario
     from optiprov.deploy.services.standing import StandingServices
+
+logger = logging.getLogger(__name__)
+
+_SIDE_BY_SIDE = 32
 
 
 class Equipment:
@@ -81,9 +86,9 @@ class Equipment:
         self._infrastructure = Infrastructure(scenario)
         self._monitor = HostMonitor(deployment_id, directory, journal)
         self._supervisor: Supervisor | None = None
-        self._applied_rules: AppliedRules | None = None
         self._given: dict[str, Any] = {}
         self._standing = _standing_of(scenario, directory)
+        self._applied_rules: AppliedRules | None = None
 
     @property
     def supervisor(self) -> Supervisor | None:
@@ -123,6 +128,8 @@ class Equipment:
             has_links=bool(self._scenario.networks),
             services=self._services,
             watch=self._supervisor.watch if self._ends_with_us else lambda _session: None,
+            testbeds=self._scenario.layers_services.environment,
+            supervised=self._supervised,
         )
         self.processes = ProcessTable(self._journal, self._supervisor)
         self.hosts = self._infrastructure.deploy(request)
@@ -131,8 +138,13 @@ class Equipment:
             from optiprov.deploy.client_archive import ARCHIVE_NAME, write_client_archive
 
             archive = write_client_archive(self._directory / ARCHIVE_NAME)
-            for host in lacking:
-                host.give_client(archive)
+
+            def give(host: Host) -> None:
+                # One that was made already may be away for now.
+                with suppress(*([HostUnavailable] if host.id in made else [])):
+                    host.give_client(archive)
+
+            _side_by_side(give, lacking)
 
     def arrange(self, output_dir: Path, given: Mapping[str, Any]) -> Workbench | None:
         """Lay out what tasks are executed with.
@@ -152,6 +164,27 @@ class Equipment:
             record = WorkflowRecord(output_dir, self._on_play)
             self.workbench = Workbench(self._scenario, output_dir, variables, self.processes, record)
         return self.workbench
+
+    def deploy_services(self) -> bool:
+        """Have the services that have a class deployed, unless they stand, and lay out what tasks need anew.
+
+        Returns:
+            Whether some were deployed.
+
+        Raises:
+            DeploymentError: One failed; what they have started has ended.
+        """
+        if self._standing is None or self.workbench is None:
+            return False
+        variables = Variables(self._scenario, self.hosts, self._given)
+        try:
+            if not self._standing.deploy(self.hosts, self.workbench, variables):
+                return False
+        except BaseException:
+            self.end_processes()
+            raise
+        self.arrange(self.workbench.directory, self._given)
+        return True
 
     @property
     def applied_rules(self) -> AppliedRules | None:
@@ -207,42 +240,28 @@ class Equipment:
         if self.applied_rules is not None:
             self.applied_rules.end()
 
-    def deploy_services(self) -> bool:
-        """Have the services that have a class deployed, unless they stand, and lay out what tasks need anew.
-
-        Returns:
-            Whether some were deployed.
-
-        Raises:
-            DeploymentError: One failed; what they have started has ended.
-        """
-        if self._standing is None or self.workbench is None:
-            return False
-        variables = Variables(self._scenario, self.hosts, self._given)
-        try:
-            if not self._standing.deploy(self.hosts, self.workbench, variables):
-                return False
-        except BaseException:
-            self.end_processes()
-            raise
-        self.arrange(self.workbench.directory, self._given)
-        return True
-
     def start_monitor(self) -> None:
         """Record the load of the hosts, where the scenario asks for it and somebody stores it."""
         broker = self._environment | self._client_environment
         if self._scenario.is_monitored and "OPTIPROV_BROKER" in broker:
             supervised = self._supervisor.environment if self._supervisor and self._ends_with_us else {}
-            self._monitor.start(self.hosts, {**broker, **supervised})
+            here = [host for host in self.hosts if not host.is_away]
+            if len(here) < len(self.hosts):
+                logger.warning("monitoring: the load of hosts that are other machines is not recorded.")
+            if here:
+                self._monitor.start(here, {**broker, **supervised})
 
     def spool_dirs(self) -> list[Path]:
-        """The provenance spools of the hosts, and that of what monitors them."""
+        """The provenance spools of the hosts, brought here as they are now, and that of the monitor."""
+        _side_by_side(_bring_spool, self._away)
         monitor = [self._monitor.spool_dir] if self._scenario.is_monitored else []
         return [*(host.spool_dir for host in self.hosts), *monitor]
 
     def end_processes(self) -> None:
         """End the processes that this one started."""
         if self.processes is not None:
+            self.processes.close()
+            self._end_on_hosts(self._supervised)
             self.processes.end_all()
         if self._standing is not None:
             self._standing.note_end(of_ours=True)
@@ -250,11 +269,13 @@ class Equipment:
     def end_unnoted(self) -> None:
         """End what this process started and had no time to note, as Ctrl-C came in between."""
         if self._supervisor is not None:
+            self._end_on_hosts(self._supervised)
             end_processes((self._supervised,), set())
 
     def end_others(self) -> None:
         """End what earlier processes that worked on a detached deployment left, and what monitors it."""
         if self._is_detached:
+            self._end_on_hosts(marker_of(self._id))
             journalled = read_journal(self._journal.path)
             sessions = not_recycled(journalled.sessions_of_this_boot()) if journalled is not None else set()
             end_processes((marker_of(self._id),), sessions)
@@ -280,6 +301,30 @@ class Equipment:
             self._supervisor.close()
             if self._journal.path.exists():
                 self._journal.write("finalized")
+
+    def _end_on_hosts(self, assignment: str) -> None:
+        """End what has a mark on hosts that are other machines; what stands for it here is ended apart."""
+        _side_by_side(lambda host: host.end_marked((assignment,)), self._away)
+
+    @property
+    def _away(self) -> list[Host]:
+        return [host for host in self.hosts if host.is_away]
+
+
+def _side_by_side(do: Callable[[Host], None], hosts: Sequence[Host]) -> None:
+    """Do something for each of some hosts, which takes its time on other machines."""
+    if hosts:
+        from concurrent.futures import ThreadPoolExecutor  # local hosts alone need none
+
+        with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(hosts))) as pool:
+            list(pool.map(do, hosts))
+
+
+def _bring_spool(host: Host) -> None:
+    try:
+        host.bring_spool()
+    except OSError as error:
+        logger.warning("host %s: its provenance cannot be brought here for now: %s", host.id, error)
 
 
 def _standing_of(scenario: Scenario, directory: Path) -> StandingServices | None:

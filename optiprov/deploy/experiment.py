@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PREPARE = "workflow prepare"
+
 
 @frozen
 class Hooks:
@@ -137,6 +139,10 @@ class Experiment:
         """
         directory = find_experiment(place)
         if directory is None:
+            if not place.is_dir():
+                raise ScenarioError(
+                    f"{place}: is not a directory. Give that of an experiment, or its scenario's."
+                )
             raise ScenarioError(
                 f"{place}: has no experiment. Deploy one first: optiprov layers-services {place}"
             )
@@ -221,6 +227,15 @@ class Experiment:
         """The store of its provenance, as it may be shown."""
         return self._service.store
 
+    @property
+    def has_hosts(self) -> bool:
+        """Whether hosts of it may be there: some were deployed, and they were not removed."""
+        return not self._is_destroyed and read_journal(self.directory / JOURNAL_NAME) is not None
+
+    @property
+    def _is_destroyed(self) -> bool:
+        return self._state.status == DESTROYED
+
     def layers_services(self) -> None:
         """Deploy the hosts and the provenance service.
 
@@ -271,7 +286,7 @@ class Experiment:
         Raises:
             DeploymentError: A task failed.
         """
-        with self._working("workflow prepare"):
+        with self._working(PREPARE):
             self._attached().prepare()
 
     def launch(self, app_conf: str | None = None, *, duration_s: float = 0) -> None:
@@ -287,6 +302,7 @@ class Experiment:
         """
         with self._working("workflow launch", app_conf):
             deployment = self._attached()
+            self._warn_if_unprepared()
             deployment.use_app_conf(app_conf)
             deployment.launch(duration_s=duration_s, timeout_s=self.scenario.walltime_s)
 
@@ -339,7 +355,7 @@ class Experiment:
 
     def destroy(self) -> None:
         """End all that runs and remove the hosts; what was fetched, logs and provenance stay."""
-        if self._state.status == DESTROYED:
+        if self._is_destroyed:
             return
         with self._working("destroy"), ExitStack() as last_to_first:
             try:
@@ -391,8 +407,21 @@ class Experiment:
                         self._deployment.stop()
                     raise
 
+    def _warn_if_unprepared(self) -> None:
+        """Tell where the hosts lack what the stage prepare does, since it was not run or has not ended."""
+        outcomes = [one["outcome"] for one in self._state.invocations if one["command"] == PREPARE]
+        prepares = (play.tasks["prepare"] or "roles" in play.keywords for play in self.scenario.plays)
+        if "done" in outcomes or not any(prepares):
+            return
+        logger.warning(
+            "%s: the stage prepare %s. Run it first: optiprov workflow %s prepare",
+            self.directory,
+            f"was not done, but {outcomes[-1]}" if outcomes else "was not run",
+            self.directory,
+        )
+
     def _refuse_if_destroyed(self) -> None:
-        if self._state.status == DESTROYED:
+        if self._is_destroyed:
             raise ScenarioError(
                 f"{self.directory}: this experiment was destroyed. Deploy another one: "
                 f"optiprov layers-services {self._state.scenario}"
@@ -403,6 +432,7 @@ class Experiment:
         deployment = Deployment(
             self.scenario,
             self.directory,
+            environment={"OPTIPROV_TRIAL_ID": self._state.id},  # also where records are sent later, by hand
             client_environment=service.client_environment() if service else {},
             provenance=service.description() if service else {},
             variables={"current_repeat": self._state.repeat},

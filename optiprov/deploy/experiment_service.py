@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.experiment_state import DATA_DIR
@@ -9,7 +10,7 @@ from optiprov.deploy.journal import JOURNAL_NAME, Journal
 from optiprov.store.url import without_password
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from optiprov.deploy.deployment import Deployment
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from optiprov.deploy.scenario import Scenario
     from optiprov.deploy.scenario_service import ScenarioService
 
+logger = logging.getLogger(__name__)
+
 DUMP_NAME = "provenance_database.sql"
 _SERVICES_VARIABLE = "OPTIPROV_SERVICES_OF"
+_SHOWN_PLACES = 3
 
 
 class ExperimentService:
@@ -93,17 +97,39 @@ class ExperimentService:
         return service
 
     def back_up(self, deployment: Deployment) -> None:
-        """Have what was emitted stored, and write the dump.
+        """Have what was emitted stored, and write the dump; without a service, tell what waits for one.
 
         Raises:
             BarrierTimeout: Some of it is not stored in the time allowed.
         """
-        if self._made is not None:
-            self._made.settle(deployment.spool_dirs())
-            self._made.close_runs()
-            self._dump(self._made.addresses["http"], deployment.output_dir / DATA_DIR / DUMP_NAME)
+        if self._made is None:
+            _tell_what_waits(deployment.spool_dirs())
+            return
+        self._made.settle(deployment.spool_dirs())
+        self._made.close_runs()
+        self._dump(self._made.addresses["http"], deployment.output_dir / DATA_DIR / DUMP_NAME)
 
     def stop(self) -> None:
         """End it."""
         if self._made is not None:
             self._made.stop()
+
+
+def _tell_what_waits(spools: Iterable[Path]) -> None:
+    """Warn of records that nobody stores: applications emit, and the scenario has no service."""
+    used = [spool for spool in spools if spool.is_dir() and any(spool.iterdir())]
+    if not used:
+        return
+    from optiprov.capture.leftover import waiting_clients  # here: few scenarios leave anything
+
+    waiting = {spool: sum(one.records for one in waiting_clients(spool)) for spool in used}
+    places = [str(spool) for spool, records in waiting.items() if records]
+    if places:
+        more = [f"and {len(places) - _SHOWN_PLACES} more"] if len(places) > _SHOWN_PLACES else []
+        logger.warning(
+            "provenance is not stored (records: %d), since the scenario has no service for it. Have one by "
+            "`provenance: {}` in layers_services.yaml and `roles: [provenance]` of what records. It stays, "
+            "to be sent by `optiprov spool send DIRECTORY --broker URL`: %s",
+            sum(waiting.values()),
+            ", ".join([*places[:_SHOWN_PLACES], *more]),
+        )

@@ -39,6 +39,8 @@ class Infrastructure:
             of_testbed = [placement for placement in placements if placement.testbed == testbed]
             try:
                 hosts = provider.deploy(of_testbed, request)
+            except DeploymentError:
+                raise
             except OSError as error:  # such as a full disk, or no more processes
                 raise DeploymentError(
                     f"hosts of {testbed} cannot be made in {request.directory}: {error}. Make room or deploy "

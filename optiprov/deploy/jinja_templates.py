@@ -103,7 +103,7 @@ def syntax_problem(text: str, *, has_escapes: bool = False) -> str | None:
     try:
         _parsed(text, has_escapes=has_escapes)
     except jinja2.TemplateSyntaxError as error:
-        return error.message or str(error)
+        return (error.message or str(error)).rstrip(".")  # it becomes a part of a sentence
     return None
 
 

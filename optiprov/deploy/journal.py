@@ -84,6 +84,7 @@ class Journalled:
         is_detached: Whether it outlives its owner.
         sessions: The sessions that were started and not ended, with the start time of the leader.
         hosts: What was journalled of each host before it was made, by its id.
+        machines: What was journalled of each machine before anything was made there.
         left: What was left in the background, and whose end nobody has noticed, by the process id.
         has_network: Whether a network of the hosts' own was begun to be made.
     """
@@ -97,6 +98,7 @@ class Journalled:
     is_detached: bool
     sessions: dict[int, int | None]
     hosts: dict[str, Mapping[str, Any]]
+    machines: tuple[Mapping[str, Any], ...]
     left: dict[int, Mapping[str, Any]]
     has_network: bool = False
 
@@ -135,6 +137,7 @@ def read_journal(path: Path) -> Journalled | None:
         is_detached=first.get("is_detached") is True,
         sessions=_live_sessions(events),
         hosts={str(event.get("id")): event for event in events if event.get("event") == "host"},
+        machines=tuple(event for event in events if _is_of_machine(event)),
         left=_left(events),
         has_network=any(event.get("event") == "network" for event in events),
     )
@@ -147,6 +150,11 @@ def _is_whole(file: BinaryIO) -> bool:
         return True
     file.seek(size - 1)
     return file.read(1) == b"\n"
+
+
+def _is_of_machine(event: Mapping[str, Any]) -> bool:
+    name, hosts = event.get("name"), event.get("hosts")
+    return event.get("event") == "machine" and isinstance(name, str) and isinstance(hosts, list)
 
 
 def _live_sessions(events: Sequence[Mapping[str, Any]]) -> dict[int, int | None]:

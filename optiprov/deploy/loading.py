@@ -170,12 +170,12 @@ class _Loader:
         if problems or source is None or content is None:
             return Checked(None, problems)
         placements = place(content, providers.provider)
-        networked = network_notices(self._network, content, placements) if self._network else ()
         lacking = Problems()
         if services is not None:
             from optiprov.deploy.services.finding import service_obstacles
 
             service_obstacles(source, services, placements, lacking)
+        networked = network_notices(self._network, content, placements) if self._network else ()
         scenario = Scenario(
             directory=self._directory.resolve(),
             artifacts_dir=self._artifacts_dir.resolve(),
@@ -277,8 +277,8 @@ class _Loader:
         there = {str(name): values for name, values in raw.items()}
         for name in self._chosen:
             if name not in there:
-                message = no_app_conf(name, there)
-                self._problems.add(self._directory / WORKFLOW_ENV, 1, "", message)
+                path = self._directory / WORKFLOW_ENV
+                self._problems.add(path, 1, "", no_app_conf(path, name, there))
         app_confs = validate_kind(source, WORKFLOW_ENV_SETS, self._problems) if source else {}
         chosen = [name for name in self._chosen if name in there]
         return app_confs or {}, [mapping(there, name) for name in chosen or there]

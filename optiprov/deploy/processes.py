@@ -58,9 +58,11 @@ class Invocation:
 @dataclass
 class _Started:
     process: subprocess.Popen[bytes]
+    host: Host | None
     stage: str
     start: int | None
     is_left: bool
+    shown: str
     has_ended: bool = False
 
 
@@ -90,6 +92,11 @@ class ProcessTable:
         with self._lock:
             self._is_open = True
 
+    def close(self) -> None:
+        """Allow none to be started, until `open()`."""
+        with self._lock:
+            self._is_open = False
+
     def marks(self, stage: str) -> dict[str, str]:
         """The variables by which the processes of a stage are found."""
         return {**self._supervisor.environment, STAGE_VARIABLE: stage}
@@ -118,7 +125,9 @@ class ProcessTable:
                     stderr=invocation.stderr,
                 )
             )
-            started = _Started(process, invocation.stage, start_time(process.pid), invocation.is_left)
+            shown = f"task {invocation.task!r}" + (f" on host {host.id}" if host else "")
+            start = start_time(process.pid)
+            started = _Started(process, host, invocation.stage, start, invocation.is_left, shown)
             self._started[process.pid] = started
             self._supervisor.watch(process.pid)
             left = {"left": str(invocation.stderr)} if invocation.is_left else {}
@@ -171,10 +180,26 @@ class ProcessTable:
         if any(started.process.returncode is None for started in of_stage):
             return True
         assignments = (self._supervisor.assignment, f"{STAGE_VARIABLE}={stage}")
-        return bool(of_stage) and bool(find_processes(assignments, _sessions(of_stage)))
+        if of_stage and find_processes(assignments, _sessions(of_stage)):
+            return True
+        away = {one.host for one in of_stage if one.host is not None and one.host.is_away}
+        return any(host.runs_marked(assignments) for host in away)
+
+    def waited_for(self, stage: str) -> list[str]:
+        """The tasks whose processes a stage waits for, in the order of their start."""
+        with self._lock:
+            return [
+                one.shown
+                for one in self._started.values()
+                if one.stage == stage and not one.has_ended and not one.is_left
+            ]
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
         """End one process with its session; returns when they have ended."""
+        with self._lock:
+            started = self._started.get(process.pid)
+        if started is not None and started.host is not None:
+            started.host.end_process(process)
         end_processes((), {process.pid})
 
     def end_all(self) -> None:

@@ -38,10 +38,18 @@ def reap_abandoned(root: Path) -> list[str]:
                 from optiprov.deploy.network.host_network import end_network
 
                 end_network(deployment.id)
+        if deployment.machines and not _remove_machines(deployment, path.parent):
+            continue  # it is tried again when the next deployment starts
         with contextlib.suppress(OSError):  # removed meanwhile, or not ours to write
             Journal(path).write("reaped")
         reaped.append(deployment.id)
     return reaped
+
+
+def _remove_machines(deployment: Journalled, directory: Path) -> bool:
+    from optiprov.deploy.providers.ssh.removal import remove_remaining  # few deployments have any
+
+    return remove_remaining(deployment, directory)
 
 
 def _journals(root: Path) -> Iterator[Path]:

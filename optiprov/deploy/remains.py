@@ -52,6 +52,10 @@ def remove_remains(directory: Path, deployment_id: str) -> None:
     for place in sorted(hosts.iterdir()) if hosts.is_dir() else ():
         remove_directory(place)
     Reservations(journal.path).clear()
+    if journalled is not None and journalled.machines:
+        from optiprov.deploy.providers.ssh.removal import remove_remaining  # few deployments have any
+
+        remove_remaining(journalled, directory)
     if journalled is not None:
         journal.write("finalized")
 

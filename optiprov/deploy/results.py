@@ -89,7 +89,7 @@ class TaskResult:
         return record | {key: value for key, value in optional.items() if value is not None}
 
     def as_line(self) -> str:
-        """The result as the log of its host has it."""
+        """The result as the log of its host has it: one line, whatever its message holds."""
         parts = [
             self.started_at.isoformat(timespec="milliseconds"),
             f"{self.duration_s:.3f} s",
@@ -101,7 +101,7 @@ class TaskResult:
             *([self.stdout.name] if self.stdout is not None else []),
             *([HIDDEN if self.task.is_secret else self.message] if self.message else []),
         ]
-        return "  ".join(parts)
+        return "  ".join(parts).replace("\n", "\\n")
 
 
 def failure_message(result: TaskResult) -> str:

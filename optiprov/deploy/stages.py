@@ -139,7 +139,8 @@ class StageRun:
         if ends_stage:
             self._on_failure()
         else:
-            logger.warning("%s The other hosts go on.", str(error).splitlines()[0])
+            first = str(error).splitlines()[0]
+            logger.warning("%s%s The other hosts go on.", first, "" if first.endswith((".", "?")) else ".")
 
     def run(self) -> None:
         """Run all plays and wait for background tasks that have a time limit; failures are kept."""
@@ -248,8 +249,13 @@ class StageRun:
         self.fail(DeploymentError(f"{where}: {type(error).__name__}: {error}"), ends_stage=True)
 
     def _time_out(self) -> None:
+        running = self._workbench.processes.waited_for(self.stage)
+        shown = ", ".join(running[:MORE_TOLD]) + (
+            f" and {len(running) - MORE_TOLD} more" if len(running) > MORE_TOLD else ""
+        )
         error = (
             f"the {self.stage} stage did not end in {self._timeout_s:g} s and was stopped. Of a command or a "
-            "trial that is the walltime of the scenario's environment; the logs say what still ran."
+            "trial that is the walltime of the scenario's environment. "
+            f"What still ran: {shown or 'no process; the logs say what was done'}."
         )
         self.fail(DeploymentError(error), ends_stage=True)

@@ -175,8 +175,9 @@ def _general(around: Surroundings) -> set[str]:
 
 def _scope(play: dict[Any, Any], around: Surroundings) -> _Scope:
     scope = _Scope(_general(around))
-    if not around.known.may_register(play.get("hosts")):
-        scope.keys["_self"] = _keys(play.get("hosts"), around.known)
+    keys = _keys(play.get("hosts"), around.known)
+    if keys and not around.known.may_register(play.get("hosts")):
+        scope.keys["_self"] = keys
     one = mapping(play, "depends_on")  # which is reported: a list is needed
     for _, dependency in [(0, one)] if one else elements(play, "depends_on"):
         prefix, grouping = dependency.get("prefix"), dependency.get("grouping", "round_robin")
@@ -188,13 +189,13 @@ def _scope(play: dict[Any, Any], around: Surroundings) -> _Scope:
             _add_aggregated(scope, prefix, dependency.get("service_selector"), around.known, keys)
         elif around.known.may_register(dependency.get("service_selector")):
             scope.keys.pop(prefix, None)
-        elif grouping in ("round_robin", "address_match"):
+        elif keys and grouping in ("round_robin", "address_match"):
             scope.keys[prefix] = scope.keys.get(prefix, set()) | keys
     return scope
 
 
 def _add_aggregated(scope: _Scope, prefix: str, selector: Any, known: KnownHosts, keys: set[str]) -> None:
-    if known.is_guess or not isinstance(selector, str) or known.may_register(selector):
+    if known.is_guess or not keys or known.may_register(selector):
         scope.patterns.append(re.compile(re.escape(prefix) + r"\d+(_\d+)+"))
         return
     for name in aggregated_names(prefix, [host.numeric_id for host in select(selector, known.hosts)]):
@@ -203,9 +204,9 @@ def _add_aggregated(scope: _Scope, prefix: str, selector: Any, known: KnownHosts
 
 
 def _keys(pattern: Any, known: KnownHosts) -> set[str]:
-    """The keys that some host of a pattern has in its `_self`."""
+    """The keys that some host of a pattern has in its `_self`; none where it selects none, which is told."""
     hosts = select(pattern, known.hosts) if isinstance(pattern, str) else []
-    return set(SELF_KEYS) | {key for host in hosts for key in host.metadata}
+    return set(SELF_KEYS) | {key for host in hosts for key in host.metadata} if hosts else set()
 
 
 def _made(plays: Any) -> set[str]:

@@ -12,6 +12,7 @@ from optiprov.errors import ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from optiprov.deploy.providers.base import Host
     from optiprov.deploy.scenario import Scenario
@@ -65,13 +66,17 @@ def chosen_app_conf(scenario: Scenario, given: Mapping[str, Any]) -> Mapping[str
         return {}
     if app_conf not in scenario.app_confs:
         path = scenario.directory / "workflow_env.yaml"
-        raise ScenarioError(f"{path}:1: {no_app_conf(app_conf, scenario.app_confs)}")
+        raise ScenarioError(f"{path}:1: {no_app_conf(path, app_conf, scenario.app_confs)}")
     return scenario.app_confs[app_conf]
 
 
-def no_app_conf(name: str, there: Iterable[str]) -> str:
-    """The message for a set of workflow_env.yaml that does not exist."""
+def no_app_conf(path: Path, name: str, there: Iterable[str]) -> str:
+    """The message for a set of workflow_env.yaml that does not exist, as maybe the file does not."""
     names = list(there)
+    if not names and not path.exists():
+        return (
+            f"is missing, and the set {name!r} is asked for. Write the file, with `{name}: {{key: value}}`."
+        )
     return f"has no set {name!r}. {suggestion(name, names)}There are: {', '.join(names) or 'none'}."
 
 

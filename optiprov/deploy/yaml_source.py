@@ -70,7 +70,10 @@ def read_yaml(path: Path, problems: Problems) -> YamlSource | None:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        problems.add(path, line, "", f"is not YAML: {problem}. Check indentation, colons and quotes.")
+        hint = f"{problem}. Check indentation, colons and quotes."
+        if mark and text[mark.index : mark.index + 1] == "\t":
+            hint = "a tab in the indentation. Indent with spaces."
+        problems.add(path, line, "", f"is not YAML: {hint}")
         return None
     except RecursionError:
         problems.add(path, 1, "", "is nested too deeply to be read. Scenarios need a few levels only.")

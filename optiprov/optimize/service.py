@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.service_process import end_service, start_service
 from optiprov.errors import ServiceUnavailable, UrlError, WorkError
+from optiprov.store.closing import SERVED_STUDY
 from optiprov.store.connection import owner_of
 from optiprov.store.remote import RemoteProvenance
 from optiprov.store.url import StoreUrl
@@ -147,7 +148,8 @@ class StudyService:
         if store.kind == "duckdb":
             store = StoreUrl("duckdb", str(store.path))
             store.path.parent.mkdir(parents=True, exist_ok=True)
-        self.process = ServiceProcess(store, self._directory / "service.log", self._environment, self._lanes)
+        environment = {**self._environment, SERVED_STUDY: self._directory.name}
+        self.process = ServiceProcess(store, self._directory / "service.log", environment, self._lanes)
         return self.process.addresses
 
     def __exit__(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from optiprov.errors import StoreError
 from optiprov.serve.heartbeat import Heartbeats
+from optiprov.store.closing import close_study
 from optiprov.store.opened import OpenedProvenance
 from optiprov.store.writer import Writer
 
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from optiprov.store.backend import Backend
+
+_log = logging.getLogger(__name__)
 
 _PROBE = "SELECT count(*) FROM prov.client"
 
@@ -72,6 +77,14 @@ class OwnedStore(OpenedProvenance):
             raise
         except Exception as error:
             raise StoreError(str(error)) from error
+
+    def close_study(self, study: str, reason: str) -> None:
+        """Record that a study has stopped, where it has not said that it ended; for the writing thread."""
+        utc = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+        try:
+            close_study(self._backend, study, reason, utc)
+        except self._backend.faults as error:  # a full disk, say
+            _log.warning("that study %s has stopped cannot be stored: %s", study, error)
 
     def interrupt(self) -> None:
         """Interrupt the queries that run, and refuse others: the store is about to be closed."""

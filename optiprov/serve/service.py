@@ -26,6 +26,7 @@ from optiprov.serve.credentials import BrokerUser, Certificate, check_certificat
 from optiprov.serve.http import make_app
 from optiprov.serve.ingest import Ingest
 from optiprov.serve.owned_store import OwnedStore
+from optiprov.store.closing import SERVED_STUDY
 from optiprov.wire import BrokerAddress
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ class Service:
             }
             claim.announce(self._announced())
             opened.callback(claim.withdraw)
+            opened.callback(self._close_abandoned, os.environ.get(SERVED_STUDY), os.getppid())
             self._ingest.start()
             opened.callback(self._ingest.stop)
             self._opened = opened.pop_all()
@@ -183,6 +185,11 @@ class Service:
         if self._http_certificate is None:
             return self.addresses
         return {**self.addresses, "certificate": self._http_certificate.chain.read_text(encoding="utf-8")}
+
+    def _close_abandoned(self, study: str | None, driver: int) -> None:
+        """Say that the study which this service was started for has stopped, where its driver was killed."""
+        if study is not None and os.getppid() != driver:
+            self._store.close_study(study, "its driver died without a word")
 
     def _answer_open_requests(self) -> None:
         self._commits.close()

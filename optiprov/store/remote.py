@@ -107,7 +107,7 @@ class RemoteProvenance(Provenance):
             response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise ServiceUnavailable(
-                f"no provenance service answers at {self.url}: {error}{self._hint(error)}"
+                f"no provenance service answers at {self.url}: {error}.{self._hint(error)}"
             ) from error
         if response.is_error:
             where = f"{self.url}: " if response.status_code == _UNAUTHORIZED else ""
@@ -117,10 +117,10 @@ class RemoteProvenance(Provenance):
     def _hint(self, error: httpx.HTTPError) -> str:
         if self.url.startswith("https:"):
             is_about_tls = "SSL" in str(error) or "certificate" in str(error)
-            hint = f". Is the CA right (?ca=/path or {CA_VARIABLE}), and does the service speak TLS?"
+            hint = f" Is the CA right (?ca=/path or {CA_VARIABLE}), and does the service speak TLS?"
             return hint if is_about_tls else ""
         is_other_protocol = isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError))
-        return ". If it speaks TLS, write https://" if is_other_protocol else ""
+        return " If it speaks TLS, write https://." if is_other_protocol else ""
 
     def close(self) -> None:
         """Close the connections; also done when the object goes."""

@@ -63,7 +63,7 @@ def why_no_connection() -> str:
     error = sys.exc_info()[1]
     if isinstance(error, ssl.SSLError):  # before OSError, which it is too
         reason = getattr(error, "verify_message", None) or error.reason or error
-        return f"no TLS connection: {reason}. Is the CA right, and does the broker speak TLS at this port?"
+        return f"no TLS connection: {reason} (is the CA right, and does the broker speak TLS at this port?)"
     return f"no broker answers: {getattr(error, 'strerror', None) or error or 'unknown reason'}"
 
 

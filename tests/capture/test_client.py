@@ -239,6 +239,17 @@ def test_unwritable_spool_falls_back_and_warns(run_python, tmp_path):
     assert len(only(spooled(next((tmp_path / "tmp").glob("optiprov-spool-*"))))) == 2
 
 
+def test_program_without_a_broker_says_once_where_its_provenance_is(run_python, tmp_path):
+    """It may have been forgotten; whoever names a spool, as a deployment does, need not be told."""
+    code = "from optiprov import Workflow\nfor n in range(2): wf = Workflow('f'); wf.begin(); wf.end()"
+    _, errors = run_python(code, OPTIPROV_SPOOL="", XDG_STATE_HOME=str(tmp_path))
+    spool = tmp_path / "optiprov" / "spool"
+    where = f"provenance is kept in {spool}, not sent"
+    assert errors == f"optiprov: no broker is set (PROVLIGHT_SERVER_URL): {where}\n"
+    assert len(only(spooled(spool))) == 4
+    assert run_python(code) == ("", "")
+
+
 def test_no_place_for_a_spool_is_a_warning(run_python, tmp_path):
     """Where nothing can be written, the application still runs."""
     (tmp_path / "file").write_text("")
@@ -352,6 +363,24 @@ import os; os._exit(1)
     assert store.sql(
         "SELECT count(*) AS n, count(DISTINCT task) AS d FROM prov.task_end"
     ).to_numpy().tolist() == [[3000, 3000]]
+
+
+def test_short_program_waits_for_leftovers_to_be_acknowledged(run_python, shared_service, tmp_path):
+    """What it has begun to send of another is stored and freed when it ends, however soon that is."""
+    leave = "from optiprov import Workflow; Workflow('f').begin(); import os; os._exit(0)"
+    send = """
+import threading
+from optiprov import Workflow
+from optiprov.capture import client
+client._LEFTOVERS_S = 60  # a loaded machine may take longer than applications are to wait
+Workflow('f').begin()
+def publishers(): return [one for one in threading.enumerate() if one.name == "optiprov-publisher"]
+while client._leftovers.is_alive() and len(publishers()) < 2: pass
+"""
+    for _ in range(5):
+        run_python(leave)
+        run_python(send, PROVLIGHT_SERVER_URL=shared_service.mqtt, OPTIPROV_FLUSH_TIMEOUT_S="60")
+        assert spool_heads(tmp_path / "spool") == {}
 
 
 def test_leftovers_are_named_while_nobody_takes_them(run_python, tmp_path):

@@ -18,13 +18,19 @@ RECORDED_ONLY = {  # what views are made of, and marks
 
 
 @pytest.fixture
-def listed(open_backend, store_url, optiprov):
-    """The lines for a store with two datasets, of which one has a name with capitals."""
+def two_datasets(open_backend, store_url):
+    """A store with two datasets, of which one has a name with capitals."""
     store = Store(open_backend())
     used = item("trainInput", "Digits", LR=0.1, optimizer="adam")
     store.commit(run(), begin("t", used), end("t", item("out", accuracy=1)))
     store.backend.close()
-    status, output, _ = optiprov("sql", "--store", store_url, "--tables", "--format", "csv")
+    return store_url
+
+
+@pytest.fixture
+def listed(two_datasets, optiprov):
+    """The lines of CSV for that store."""
+    status, output, _ = optiprov("sql", "--store", two_datasets, "--tables", "--format", "csv")
     assert status == 0
     return list(csv.reader(io.StringIO(output)))
 
@@ -48,6 +54,16 @@ def test_datasets_are_listed_with_their_columns_first(listed):
         )),
         ["prov", "run", "run_id", "text"],
     ]  # fmt: skip
+
+
+def test_each_table_is_one_line_for_people(two_datasets, optiprov, listed):
+    """With all of its columns, and all tables, however many there are."""
+    status, output, _ = optiprov("sql", "--store", two_datasets, "--tables")
+    lines = [line.split(None, 1) for line in output.splitlines()]
+    assert status == 0
+    assert lines[0] == ["Digits.trainInput", "train_task_id, LR, optimizer, run_id, item"]
+    assert [name for name, _ in lines] == list(dict.fromkeys(f"{row[0]}.{row[1]}" for row in listed[1:]))
+    assert sum(len(columns.split(", ")) for _, columns in lines) == len(listed) - 1
 
 
 def test_all_of_prov_is_listed_that_users_ask(listed):

@@ -221,7 +221,7 @@ def test_deploy_of_several_scenarios_stops_at_the_one_that_fails(write, verb, tm
     failing = "- hosts: all\n  launch:\n    - shell: echo x > out; echo bad >&2; exit 7\n"
     failing += "  finalize:\n    - fetch: {src: out, dest: out}\n"
     first, second = write(failing, name="first"), write("[]\n", name="second")
-    status, _, errors = verb("deploy", tmp_path, "--scenarios-name", "first,second")
+    status, output, errors = verb("deploy", tmp_path, "--scenarios-name", "first,second")
     assert status == 1
     assert (
         "workflow.yaml:3: task 'shell' of stage launch failed on host edge.worker.1.1 with exit status 7"
@@ -230,6 +230,7 @@ def test_deploy_of_several_scenarios_stops_at_the_one_that_fails(write, verb, tm
     assert "    bad" in errors
     experiment = only_experiment(first)
     assert (experiment / "fetched" / "edge.worker.1.1" / "out").read_text() == "x\n"
+    assert output.endswith(f"its hosts stay; remove them: optiprov destroy {experiment}\n")
     assert remains(experiment) == []
     assert not list(second.glob("2*"))
     assert verb("deploy", tmp_path, "--scenarios-name", "second,third")[0] == 2
@@ -237,7 +238,7 @@ def test_deploy_of_several_scenarios_stops_at_the_one_that_fails(write, verb, tm
 
 
 def test_deploy_of_several_scenarios_does_one_after_the_other(write, optiprov, tmp_path):
-    """Each has an experiment of its own with its results, whichever comes first in the alphabet."""
+    """Each has an experiment with its results, whichever comes first in the alphabet; each step is told."""
     workflow = (
         "- hosts: all\n  launch:\n    - shell: date +%s%N > n\n  finalize:\n    - fetch: {src: n, dest: n}\n"
     )
@@ -246,9 +247,28 @@ def test_deploy_of_several_scenarios_does_one_after_the_other(write, optiprov, t
     assert status == 0, errors
     experiments = [only_experiment(scenario) for scenario in scenarios]
     assert [line for line in output.splitlines() if line[0] != " "] == list(map(str, experiments))
+    assert "optiprov destroy" not in output
+    deploying = [f"deploying 1 host in {experiment} ..." for experiment in experiments]
+    told = [[line, "prepare ...", "launch ...", "finalize ..."] for line in deploying]
+    assert errors.splitlines() == [*told[0], *told[1]]
     times = [(one / "fetched" / "edge.worker.1.1" / "n").read_text() for one in experiments]
     assert times == sorted(times)
     assert not any((one / "hosts").exists() for one in experiments)
+
+
+def test_deploy_to_a_service_that_is_not_there_says_so(write, optiprov):
+    """What does not answer, what to do, and nothing of hosts: there are none."""
+    scenario = write("[]\n", "provenance: {}\n" + LOCAL)
+    status, output, errors = optiprov("deploy", scenario, "--store", "http://127.0.0.1:9")
+    assert status == 1
+    assert errors.endswith(" refused. Start it, or leave --store out.\n")
+    assert "hosts stay" not in output
+
+
+def test_database_that_is_not_there_is_told_once(verb):
+    """By the error, and by nothing that its library says besides."""
+    status, output, errors = verb("sql", "SELECT 1", "--store", "monetdb://127.0.0.1:9/d")
+    assert (status, output, len(errors.splitlines())) == (1, "", 1), errors
 
 
 def test_killed_deploy_ends_all_and_can_be_finalized(write, verb, start_verb):
@@ -489,6 +509,7 @@ def test_init_writes_a_scenario_that_runs(verb, tmp_path):
         (("workflow", "{}", "lunch"), "'lunch' is not one of"),
         (("workflow", "{}", "launch"), "has no experiment. Deploy one first"),
         (("finalize", "{}"), "has no experiment. Deploy one first"),
+        (("finalize", "{}/nowhere"), "nowhere: is not a directory. Give that of an experiment, or its"),
         (("deploy", "{}", "--without", "walltime"), "got 'walltime'. Allowed: monitoring"),
         (("deploy", "{}", "--provider", "locall"), "Did you mean 'local'?"),
     ],

@@ -1,8 +1,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from optiprov.deploy import Deployment, load_scenario
+
+from .ssh_machines import SshMachines, require_machines
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 
@@ -52,3 +55,31 @@ def deploy(tmp_path, write_scenario):
     for deployment in deployments:
         deployment.stop()
         deployment.finalize()
+
+
+@pytest.fixture(scope="session")
+def machines(tmp_path_factory):
+    """Makes machines that are reached by SSH."""
+    require_machines()
+    made = SshMachines(tmp_path_factory.mktemp("machines"))
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="session")
+def pair(machines):
+    """Two machines; each test leaves them as they were."""
+    return machines.make(), machines.make()
+
+
+@pytest.fixture
+def static_layers(machines, pair):
+    """Writes layers_services.yaml with the layers of LAYERS on machines: the pair, or others."""
+
+    def text(*others, layers=None, **more):
+        environment = {"job_name": "test", "static": machines.testbed(*(others or pair), **more)}
+        return yaml.safe_dump(
+            {"environment": environment, "layers": layers or yaml.safe_load(LAYERS)["layers"]}
+        )
+
+    return text

@@ -22,10 +22,14 @@ class ProviderContract:
     @pytest.fixture
     def hosts(self, provider, scenario, tmp_path, journal):
         """The hosts of the scenario, destroyed at the end."""
-        environment, isolation = {"GIVEN": "to all"}, scenario.isolation
-        request = HostRequest(scenario.input_dirs, tmp_path, environment, journal, isolation=isolation)
-        yield provider.deploy(scenario.placements, request)
+        yield provider.deploy(scenario.placements, self.request(scenario, tmp_path, journal))
         provider.destroy()
+
+    def request(self, scenario, tmp_path, journal, **more):
+        """What is asked of the provider."""
+        given = {"GIVEN": "to all"}
+        more |= {"isolation": scenario.isolation, "testbeds": scenario.layers_services.environment}
+        return HostRequest(scenario.input_dirs, tmp_path, given, journal, **more)
 
     def run(self, host, tmp_path, command, **arguments):
         """Status and output of a shell command on a host."""
@@ -53,7 +57,7 @@ class ProviderContract:
         lines = journal.path.read_text().splitlines()
         events = map(json.loads, lines)
         made = {event["id"]: event for event in events if event["event"] == "host"}
-        request = HostRequest(scenario.input_dirs, tmp_path, {}, journal, made=made)
+        request = self.request(scenario, tmp_path, journal, made=made)
         second = type(provider)()
         again = second.deploy(scenario.placements, request)
         assert [(one.id, one.address, one.port, one.working_dir) for one in again] == [

@@ -21,7 +21,6 @@ NO_NETWORK = "network.yaml:1: networks: rules have no effect between hosts of th
         ("environment: {chameleoncloud: {}}\n", "environment.chameleoncloud", "--provider local"),
         ("environment: {chameleonedge: {}}\n", "environment.chameleonedge", "--provider local"),
         ("environment: {scalewayinstances: {}}\n", "environment.scalewayinstances", "--provider local"),
-        ("environment: {static: {hosts: [10.0.0.1]}}\n", "environment.static", "--provider local"),
         ("environment: {local: }\nprovenance: {provider: g5k}\n", "provenance.provider", "--provider local"),
         ("environment: {local: }\nprovenance: {cluster: x}\n", "provenance.cluster", "--provider local"),
         ("environment: {local: }\nprovenance: {servers: x}\n", "provenance.servers", "--provider local"),

@@ -1,5 +1,7 @@
 """What the files of a scenario name in each other and in the artifacts."""
 
+import re
+
 import pytest
 
 from optiprov.deploy import check_scenario, load_scenario
@@ -53,7 +55,7 @@ def test_artifacts_are_told_when_they_are_missing(artifacts, task, expected):
     """In each form of a task, by each variable for a directory."""
     (problem,) = problems_of(artifacts(play(task, stage="launch")))
     assert problem.startswith(f"workflow.yaml:3: {expected}")
-    assert "artifacts" in problem
+    assert re.search(r"Looked in '(\S+/)?artifacts' and '\S+'\.$", problem)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,7 @@ def test_chosen_sets_are_refused_when_they_do_not_exist(write_scenario):
     ]
     (directory / "workflow_env.yaml").unlink()
     (problem,) = problems_of(directory, app_confs=["small"])
-    assert problem == "workflow_env.yaml:1: has no set 'small'. There are: none."
+    assert problem.startswith("workflow_env.yaml:1: is missing, and the set 'small' is asked for. Write")
 
 
 def test_variables_of_chosen_sets_are_needed_in_each(write_scenario):
@@ -232,10 +234,27 @@ def test_profiles_are_those_of_monitoring_iotlab(write_scenario):
             "- hosts: edge\n  depends_on:\n    - service_selector: clod\n      prefix: a\n",
             "workflow.yaml:3: depends_on.service_selector",
         ),
+        ("- hosts: clod\n  launch:\n    - debug: {msg: '{{ _self.messages }}'}\n", "workflow.yaml:1: hosts"),
+        (
+            (
+                "- hosts: edge\n  depends_on:\n    - {service_selector: clod, prefix: a}\n"
+                "  launch:\n    - debug: {msg: '{{ a.messages }}'}\n"
+            ),
+            "workflow.yaml:3: depends_on.service_selector",
+        ),
+        (
+            (
+                "- hosts: edge\n  depends_on:\n"
+                "    - {service_selector: clod, prefix: a, grouping: aggregate}\n"
+                "  launch:\n    - debug: {msg: '{{ a1_1.messages }}'}\n"
+            ),
+            "workflow.yaml:3: depends_on.service_selector",
+        ),
     ],
 )
 def test_patterns_are_told_when_they_select_nothing(write_scenario, workflow, where):
-    """Of a play and of what it depends on, with the likely meant spelling and what there is."""
-    (problem,) = problems_of(write_scenario(workflow))
+    """Of a play and of what it depends on, with the likely meant spelling and what there is; that alone."""
+    layers = LAYERS.replace("name: Master\n", "name: Master\n        messages: 20\n")
+    (problem,) = problems_of(write_scenario(workflow, layers))
     assert problem.startswith(f"{where}: got 'clod', which matches no service. Did you mean 'cloud'? There")
-    load_scenario(write_scenario(workflow.replace("clod", "cloud")))
+    load_scenario(write_scenario(workflow.replace("clod", "cloud"), layers))

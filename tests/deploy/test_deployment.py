@@ -98,6 +98,28 @@ def test_variables_reach_templates(deploy, write_scenario):
     assert output(deployment, host.id, "launch-01-shell").strip() == expected
 
 
+def test_services_on_one_machine_are_all_kept(deploy, write_scenario):
+    """Each service and each copy that names it has a host of its own, with a port; they match by address."""
+    layers = (
+        "environment: {g5k: {cluster: gros}}\nlayers:\n- name: cloud\n  services:\n"
+        "  - {name: Server, servers: [gros-1], repeat: 1}\n  - {name: Database, servers: [gros-1]}\n"
+    )
+    workflow = (
+        "- hosts: cloud.server\n  depends_on:\n"
+        "    - {service_selector: cloud.database, grouping: address_match, prefix: near}\n"
+        "  launch:\n    - shell: echo {{ near._id }} {{ near.url }}\n"
+    )
+    deployment = deploy(scenario=write_scenario(workflow, layers, providers="local: [g5k]\n"))
+    deployment.prepare()
+    deployment.launch()
+    hosts = {host.id: host for host in deployment.hosts}
+    assert list(hosts) == ["cloud.server.1.1", "cloud.database.2.1", "cloud.server.3.1"]
+    assert len({host.port for host in hosts.values()}) == 3
+    near = f"1_2_1 127.0.0.1:{hosts['cloud.database.2.1'].port}\n"
+    for host in ("cloud.server.1.1", "cloud.server.3.1"):
+        assert (deployment.directory / "logs" / host / "launch-01-shell.out").read_text() == near
+
+
 def test_unknown_app_conf_is_refused(write_scenario, tmp_path):
     """An app_conf that workflow_env.yaml does not have is an error of the input."""
     scenario = load_scenario(write_scenario(workflow_env="small: {}\n"))
@@ -184,15 +206,16 @@ def test_stage_ends_when_a_play_has_lost_all_of_its_hosts(deploy):
     assert not list(deployment.directory.glob("logs/*/prepare-*-never.out"))
 
 
-def test_missing_program_and_file_are_told(deploy):
+def test_missing_program_and_file_are_told(deploy, caplog):
     """A command that is not there ends with 127; a source that is not there names where it was sought."""
     deployment = deploy("- hosts: cloud\n  launch:\n    - command: no-such-program -x\n")
     deployment.prepare()
     with pytest.raises(DeploymentError, match="status 127"):
         deployment.launch()
     deployment = deploy("- hosts: cloud\n  prepare:\n    - copy: {src: \"{{ 'nowhere' }}\", dest: x}\n")
-    with pytest.raises(DeploymentError, match="src 'nowhere' is not there; looked in"):
+    with pytest.raises(DeploymentError, match="src 'nowhere' is not there; looked in") as caught:
         deployment.prepare()
+    assert caplog.messages[-1] == f"{caught.value}. The other hosts go on."
 
 
 def test_launch_returns_when_foreground_has_ended_with_a_server_in_background(deploy):
@@ -412,10 +435,11 @@ def test_stop_kills_what_ignores_term(deploy):
 
 
 def test_launch_fails_when_time_runs_out(deploy):
-    """timeout_s ends the application and is a failure."""
+    """timeout_s ends the application and is a failure, which tells what was waited for."""
     deployment = deploy(SERVER.format(command="sleep 300"))
     deployment.prepare()
-    with pytest.raises(DeploymentError, match=r"launch stage did not end in 0.3 s"):
+    still = r"launch stage did not end in 0.3 s .* ran: task 'client' on host edge.worker.1.1\."
+    with pytest.raises(DeploymentError, match=still):
         deployment.launch(timeout_s=0.3)
     assert not runs(deployment)
 

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from optiprov.capture.leftover import waiting_clients
 from optiprov.deploy import Experiment, check_deployable
 from optiprov.deploy.experiment_state import (
     ExperimentState,
@@ -82,6 +84,25 @@ def hosts_of(experiment):
     return [event for event in map(json.loads, lines) if event["event"] == "host"]
 
 
+def test_records_that_nobody_stores_are_told(write_scenario, caplog):
+    """Without a service they wait in the host's spool, with the experiment's id as their trial."""
+    emit = "from provlight.workflow import Workflow; w = Workflow('d'); w.begin(); w.end()"
+    command = json.dumps(f"python3 -c {shlex.quote(emit)}")
+    scenario = write_scenario(f"- hosts: edge\n  launch:\n    - shell: {command}\n")
+    experiment = Experiment.create(scenario, None)
+    with experiment.whole("deploy"):
+        experiment.layers_services()
+        experiment.launch()
+        experiment.finalize()
+        experiment.destroy()
+    spool = experiment.directory / "hosts" / "edge.worker.1.1" / "spool"
+    (client,) = waiting_clients(spool)
+    assert client.identity["trial"] == state(experiment)["id"]
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith(f"provenance is not stored (records: {client.records}), since the scenario")
+    assert told.endswith(f": {spool}")
+
+
 def test_output_of_a_set_goes_into_its_folder(deployed, scenario):
     """Launch and finalize with a set of workflow_env.yaml leave logs, files and the record in its folder."""
     Experiment.open(scenario).prepare()
@@ -123,6 +144,18 @@ def test_failed_step_is_noted_and_can_be_repeated(write_scenario):
     outcomes = [one["outcome"] for one in state(experiment)["invocations"]]
     assert outcomes == ["done", "failed", "done"]
     Experiment.open(scenario).destroy()
+
+
+def test_launch_before_prepare_tells_so(deployed, scenario, caplog):
+    """The launch is done all the same; once prepare was done, nothing is told."""
+    Experiment.open(scenario).launch()
+    where = deployed.directory
+    told = f"{where}: the stage prepare was not run. Run it first: optiprov workflow {where} prepare"
+    assert caplog.messages == [told]
+    caplog.clear()
+    Experiment.open(scenario).prepare()
+    Experiment.open(scenario).launch()
+    assert caplog.messages == []
 
 
 def test_launch_that_exceeds_the_walltime_fails(write_scenario):
@@ -307,7 +340,7 @@ def test_scenarios_are_checked_together(write_scenario, tmp_path):
     good = write_scenario()
     with pytest.raises(ScenarioError) as caught:
         check_deployable([good, tmp_path / "nothing"], None, app_confs=["big"])
-    assert "has no set 'big'" in str(caught.value)
+    assert "workflow_env.yaml:1: is missing, and the set 'big'" in str(caught.value)
     assert f"{tmp_path / 'nothing'}: is not a directory" in str(caught.value)
 
 
@@ -339,5 +372,8 @@ def test_experiment_of_a_broken_scenario_can_be_destroyed(deployed, scenario):
     assert not (deployed.directory / "hosts").exists()
     assert (deployed.directory / "logs").is_dir()
     assert state(deployed)["status"] == "destroyed"
+    with pytest.raises(ScenarioError, match="is not a directory"):
+        Experiment.destroy_at(scenario / "nothing")
+    (scenario / "nothing").mkdir()
     with pytest.raises(ScenarioError, match="has no experiment"):
         Experiment.destroy_at(scenario / "nothing")

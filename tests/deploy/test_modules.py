@@ -33,7 +33,7 @@ def test_log_of_a_host_has_all_tasks(deploy):
         "- hosts: edge\n  prepare:\n"
         "    - {name: one, shell: exit 3, ignore_errors: true}\n"
         "    - {name: two, shell: echo, loop: [1, 2], when: item == 2}\n"
-        "    - {name: three, debug: {msg: hello}}\n"
+        '    - {name: three, debug: {msg: "hello\\nworld"}}\n'
     )
     deployment = deploy(workflow)
     deployment.prepare()
@@ -43,7 +43,7 @@ def test_log_of_a_host_has_all_tasks(deploy):
         "workflow.yaml:3  shell 'one'  failed, ignored, changed  exit status 3  prepare-01-one.out",
         "workflow.yaml:4  shell 'two'  item 1  skipped  not so: item == 2",
         "workflow.yaml:4  shell 'two'  item 2  done, changed  exit status 0  prepare-02-two.out",
-        "workflow.yaml:5  debug 'three'  done  prepare-03-three.out  hello",
+        "workflow.yaml:5  debug 'three'  done  prepare-03-three.out  hello\\nworld",
     ]
 
 

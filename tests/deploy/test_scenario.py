@@ -98,6 +98,7 @@ def test_services_are_refused_when_a_key_is_wrong(write_scenario, line, expected
         ),
         ("job_name: 5", "layers_services.yaml:3: environment.job_name: got 5, expected a text."),
         ("job_name: a: b", "layers_services.yaml:3: is not YAML: mapping values are not allowed"),
+        ("\tjob_name: a", "layers_services.yaml:3: is not YAML: a tab in the indentation. Indent with spac"),
     ],
 )
 def test_environment_is_refused_when_a_key_is_wrong(write_scenario, environment, expected):
@@ -162,7 +163,13 @@ def test_plays_are_refused_when_a_key_is_wrong(write_scenario, play, expected):
         ("copy: dest=a", "launch.copy: copy needs either 'src' or 'content'."),
         ("copy: {src: a, dst: b}", "copy.dst: unknown key 'dst'. Did you mean 'dest'?"),
         ("shell: {cmd: ls, crates: x}", "shell.crates: unknown key 'crates'. Did you mean 'creates'?"),
-        ("shell: echo {{ a", "launch.shell: not a Jinja2 template:"),
+        (
+            "shell: echo {{ a",
+            (
+                "launch.shell: not a Jinja2 template: unexpected end of template, expected 'end of print"
+                " statement'. Got 'echo {{ a'."
+            ),
+        ),
         (
             "shell: ls\n      async: soon",
             "launch.async: got 'soon', expected a whole number of seconds >= 0.",

@@ -6,6 +6,7 @@ import yaml
 
 from optiprov.deploy import Deployment, load_scenario
 
+from .ssh_machines import SshMachines, require_machines
 from .task_table import EXPRESSIONS, PAGE, PROGRAM, TASKS
 
 HOST = "environment: {local: }\nlayers:\n- {name: edge, services: [{name: Worker}]}\n"
@@ -24,11 +25,11 @@ def table_workflow(runner):
     return [{"hosts": "edge", "prepare": tasks}]
 
 
-def run_table(directory, runner):
+def run_table(directory, runner, layers=HOST):
     """What each task of the table registered, by its name, and the values of the expressions."""
     scenario = directory / "scenario"
     (scenario / "artifacts").mkdir(parents=True)
-    (scenario / "layers_services.yaml").write_text(HOST)
+    (scenario / "layers_services.yaml").write_text(layers)
     (scenario / "workflow.yaml").write_text(yaml.safe_dump(table_workflow(runner), sort_keys=False))
     (scenario / "artifacts" / "page.j2").write_text(PAGE)
     (scenario / "artifacts" / "program.sh").write_text(PROGRAM)
@@ -43,12 +44,23 @@ def run_table(directory, runner):
     return {name.removeprefix("keep "): json.loads(text) for name, text in outputs.items() if text[0] in "[{"}
 
 
-@pytest.fixture(scope="module", params=["optiprov", "ansible"])
+@pytest.fixture(scope="module", params=["optiprov", "ansible", "optiprov by ssh"])
 def table(request, tmp_path_factory):
-    """The table as optiprov and as ansible-core run it."""
-    if request.param == "ansible":
+    """The table as optiprov and as ansible-core run it, and as optiprov does on a host reached by SSH."""
+    runner, _, place = request.param.partition(" by ")
+    if runner == "ansible":
         pytest.importorskip("ansible", reason="ansible-core, the extra `ansible`, is not installed")
-    return run_table(tmp_path_factory.mktemp(request.param), request.param)
+    directory = tmp_path_factory.mktemp(runner)
+    if not place:
+        return run_table(directory, runner)
+    require_machines()
+    machines = SshMachines(tmp_path_factory.mktemp("machines"))
+    try:
+        environment = {"static": machines.testbed(machines.make())}
+        layers = {"environment": environment, "layers": yaml.safe_load(HOST)["layers"]}
+        return run_table(directory, runner, yaml.safe_dump(layers))
+    finally:
+        machines.remove()
 
 
 def holds(expected, got):

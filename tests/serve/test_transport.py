@@ -149,7 +149,7 @@ def test_certificate_of_another_ca_is_refused(secured, client_at, caplog, tmp_pa
     client.emit(note(client, 0))
     assert not client.flush(PATIENCE_S)
     assert "no TLS connection" in caplog.text
-    assert "Is the CA right" in caplog.text
+    assert "(is the CA right, and does the broker speak TLS at this port?); provenance is" in caplog.text
 
 
 @_PAHO_DROPS_SOCKETS

@@ -327,6 +327,8 @@ UNCLEAR = [
     (("r", "1"), r"several tasks: r/other/1, r/train/1\."),
     ("modle", r"no data item, file or task 'modle'. Did you mean 'model'\?"),
     ("/data/y.csv", r"Did you mean '/data/x.csv'\?"),
+    ("x.cvs", r"Did you mean '/data/x.csv'\?"),
+    ("trian/1", r"no data item, file or task 'trian/1'. Did you mean 'train/1'"),
     (("r", "train", "7"), r"task 'r/train/7'. Did you mean 'r/train/1'"),
     ("'; DROP TABLE prov.task; --%", "no data item, file or task"),
     ("\ud800", "a character that UTF-8 lacks"),
@@ -350,6 +352,18 @@ def test_start_that_is_not_clear_is_an_error_with_candidates(store):
     for start, message in UNCLEAR:
         with pytest.raises(QueryError, match=message):
             store.ask.lineage(start)
+
+
+def test_several_tasks_of_a_name_are_told_with_their_trials(store):
+    """A study has a run of each name in every trial: which one is meant, the trial says."""
+    for number in (1, 2):
+        store.commit(
+            run(f"r{number}"), *task("1", run_id=f"r{number}"), client=str(number), trial=f"s-{number}"
+        )
+    store.commit(run("r3"), *task("1", run_id="r3"), client="3")
+    several = r"tasks: r1/train/1 \(trial s-1\), r2/train/1 \(trial s-2\), r3/train/1\. Say which one"
+    with pytest.raises(QueryError, match=several):
+        store.ask.lineage("train/1")
 
 
 WRONG = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.attempts import HOST_VARIABLE
@@ -24,8 +23,8 @@ CONNECTION = "optiprov_host"
 ENVIRONMENT = "optiprov_environment"
 """The variable of a host that has the environment of its service."""
 
-ASYNC_DIR = "~/.ansible_async"
-"""Where the background tasks of a host say what became of them."""
+ASYNC_DIR = "ansible_async"
+"""Where the background tasks of a host say what became of them, below its scratch directory."""
 
 OWN_FETCH = "optiprov_fetch"
 """The action that fetches to where a deployment keeps what was fetched."""
@@ -93,10 +92,11 @@ def inventory(hosts: Sequence[PlayHost], marks: Mapping[str, str]) -> str:
             },
             "ansible_connection": CONNECTION,
             "ansible_host": one.host.id,
-            "ansible_become": False,  # a local host has one user
-            "ansible_python_interpreter": sys.executable,
+            "ansible_become": False,  # a host has one user
+            "ansible_python_interpreter": one.host.python,
+            "ansible_remote_tmp": one.host.files.absolute(f"{one.host.scratch_dir}/ansible"),
             # Its modules expand ~ by HOME, which the host's processes have, and some by the user database.
-            "ansible_async_dir": one.host.files.absolute(ASYNC_DIR),
+            "ansible_async_dir": one.host.files.absolute(f"{one.host.scratch_dir}/{ASYNC_DIR}"),
         }
     return json.dumps({"all": {"hosts": described}})
 

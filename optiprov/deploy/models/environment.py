@@ -135,6 +135,10 @@ class LocalTestbed(Model):
     )
 
 
+REACHES = ("forward", "direct")
+SSH_OPTIONS = ListOf(Text(r"[A-Za-z0-9]+[= ].*", "a setting of ssh, such as Ciphers=aes256-ctr"), or_one=True)
+
+
 @frozen(kw_only=True)
 class StaticHost(Model):
     """One machine of the testbed `static`; what it does not say is as `static` says."""
@@ -144,6 +148,11 @@ class StaticHost(Model):
     port: int | None = key(Whole(1, 65535), "The port of its ssh server.", default=None)
     key_file: str | None = key(Text(), "The private key.", default=None)
     jump_host: str | None = key(Text(), "The machine through which it is reached.", default=None)
+    known_hosts: str | None = key(Text(), "The file of known host keys.", default=None)
+    options: tuple[str, ...] = key(SSH_OPTIONS, "Further settings of ssh.", default=())
+    python: str | None = key(Text(), "The Python there, 3.8 or later.", default=None)
+    directory: str | None = key(Text(), "Where deployments keep their directories there.", default=None)
+    reach: str | None = key(Choice(REACHES), "How it reaches this machine.", default=None)
 
 
 @frozen(kw_only=True)
@@ -156,10 +165,16 @@ class StaticTestbed(Model):
         default=(),
     )
     user: str | None = key(Text(), "The user on the machines.", default=None)
-    port: int = key(Whole(1, 65535), "The port of their ssh servers.", default=22)
+    port: int | None = key(Whole(1, 65535), "The port of their ssh servers.", default=None)
     key_file: str | None = key(Text(), "The private key; the agent's are used too.", default=None)
     jump_host: str | None = key(Text(), "The machine through which they are reached.", default=None)
     known_hosts: str | None = key(Text(), "The file of known host keys.", default=None)
+    options: tuple[str, ...] = key(SSH_OPTIONS, "Further settings of ssh, such as Ciphers=...", default=())
+    python: str = key(Text(), "The Python there, 3.8 or later.", default="python3")
+    directory: str = key(Text(), "Where deployments keep their directories there.", default="~/.optiprov")
+    reach: str = key(
+        Choice(REACHES), "Whether they reach this machine by a forward or by its address.", default="forward"
+    )
 
 
 @frozen(kw_only=True)

@@ -42,6 +42,6 @@ def with_input(argv: list[str], arguments: Mapping[str, Any], context: ModuleCon
         return argv
     if is_true(arguments.get("stdin_add_newline", True)):
         text = f"{text}\n"
-    path = f"~/.optiprov/{context.label}.stdin"
+    path = f"{context.host.scratch_dir}/{context.label}.stdin"
     context.host.write(str(text).encode(), path, name="", mode=0o600)
     return [context.host.shell, "-c", READ_FROM, "sh", context.host.files.absolute(path), *argv]

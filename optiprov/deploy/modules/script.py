@@ -31,7 +31,7 @@ class Script(CommandModule):
         if not words:
             raise ValueError("the command is empty")
         source = context.source(words[0])
-        path = f"~/.optiprov/{context.label}/{source.name}"
+        path = f"{context.host.scratch_dir}/{context.label}/{source.name}"
         context.host.write(source, path, name=source.name, mode=0o700)
         program = shlex.quote(context.host.files.absolute(path))
         if arguments.get("executable"):

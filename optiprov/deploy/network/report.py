@@ -159,5 +159,5 @@ def _plot(path: Path, name: str, findings: Sequence[Finding]) -> None:
     )
     axes.invert_yaxis()
     axes.set_xlabel(f"{_TITLES[name]}, {UNITS[name]}")
-    axes.legend()
+    figure.legend(loc="outside upper right", ncols=2)
     figure.savefig(path, metadata={"Software": None})

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 PROVIDERS = {
     "local": "optiprov.deploy.providers.local:LocalProvider",
+    "static": "optiprov.deploy.providers.static:StaticProvider",
 }
 """The testbeds that have a provider, and its class, imported on deploying: checking needs no more."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from optiprov.deploy.journal import Journal
     from optiprov.deploy.network.base import NetworkEmulator
+    from optiprov.deploy.models import Environment
     from optiprov.deploy.placement import Placement
     from optiprov.deploy.providers.files import HostFiles
 
@@ -40,6 +43,8 @@ class HostRequest:
         has_links: Whether it has rules for what lies between its hosts.
         services: URLs of what listens on this machine and hosts reach, beside those in the variables.
         watch: Called with each session that has to end with this process, should it be killed.
+        testbeds: What the scenario says of its testbeds.
+        supervised: What marks the processes that end with this process, `NAME=value`; empty for none.
     """
 
     inputs: Sequence[Path]
@@ -53,6 +58,8 @@ class HostRequest:
     has_links: bool = False
     services: Sequence[str] = ()
     watch: Callable[[int], None] = lambda _session: None
+    testbeds: Environment | None = None
+    supervised: str = ""
 
     def environment_of(self, placement: Placement) -> dict[str, str]:
         """The variables for the processes of one host."""
@@ -76,6 +83,9 @@ class Host(ABC):
         has_client: Whether its processes find the capture client without `give_client`.
         network_counters: A file of this machine like /proc/net/dev, and the interface in it to which the
             host's own is connected; None where it has none of its own.
+        python: The Python that ansible-core's modules run on.
+        is_away: Whether it is another machine than this one.
+        scratch_dir: Where files lie that tasks need for themselves; no other host has it.
     """
 
     placement: Placement
@@ -89,6 +99,9 @@ class Host(ABC):
     files: HostFiles
     has_client: bool = False
     network_counters: tuple[str, str] | None = None
+    python: str = sys.executable
+    is_away: bool = False
+    scratch_dir: str = "~/.optiprov"
 
     @property
     def id(self) -> str:
@@ -139,6 +152,31 @@ class Host(ABC):
             FileNotFoundError: There is no such file on the host.
         """
 
+    # What follows is of hosts that are other machines: what a process of this one stands for there.
+
+    def end_process(self, process: subprocess.Popen[bytes]) -> None:  # noqa: B027  as the comment says
+        """End what a process of this machine stands for on the host."""
+
+    def end_marked(self, assignments: Sequence[str]) -> None:  # noqa: B027  as above
+        """End the processes on the host that have all of these in their environment."""
+
+    def runs_marked(self, assignments: Sequence[str]) -> bool:
+        """Whether a process on the host has all of these in its environment."""
+        del assignments
+        return False
+
+    def reason_lost(self, process: subprocess.Popen[bytes]) -> str | None:
+        """Why nobody knows how what a process of this machine stood for has ended, as that process has."""
+        del process
+        return None
+
+    def bring_spool(self) -> None:  # noqa: B027  as above
+        """Have its provenance spool on this machine as it is now on the host.
+
+        Raises:
+            OSError: It cannot be brought.
+        """
+
 
 class Provider(ABC):
     """Deploys hosts and removes them. One object serves one deployment, from one thread at a time."""
@@ -162,3 +200,11 @@ class Provider(ABC):
     @abstractmethod
     def destroy(self) -> None:
         """Remove the hosts; what was fetched, logs and unsent provenance stay."""
+
+
+def joined_variables(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """A host's variables and those of a service or task, whose PYTHONPATH goes before the host's."""
+    joined = {**own, **given}
+    if "PYTHONPATH" in given:
+        joined["PYTHONPATH"] = os.pathsep.join(filter(None, [given["PYTHONPATH"], own.get("PYTHONPATH", "")]))
+    return joined

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optiprov.deploy.ports import PortAllotment
-from optiprov.deploy.providers.base import Host, HostRequest, Provider
+from optiprov.deploy.providers.base import Host, HostRequest, Provider, joined_variables
 from optiprov.deploy.providers.isolation import SHELL, Isolation, Mask
 from optiprov.deploy.providers.limits import limiting_command
 from optiprov.deploy.providers.local_files import LocalFiles
@@ -90,7 +90,7 @@ class LocalHost(Host):
                 stdout=out,
                 stderr=err,
                 cwd="/",
-                env=_joined(self._environment, environment),
+                env=joined_variables(self._environment, environment),
                 start_new_session=True,
             )
 
@@ -105,7 +105,7 @@ class LocalHost(Host):
         place = f"~/.optiprov/{archive.name}"
         self.write(archive, place, name=archive.name, mode=None)
         own = {"PYTHONPATH": self._absolute(place)}
-        self._environment = _joined(self._environment, own)
+        self._environment = joined_variables(self._environment, own)
 
     def write(self, source: bytes | Path, dest: str, *, name: str, mode: int | None) -> None:
         """Write a file, making the directories above it; an existing one is replaced as a whole."""
@@ -296,14 +296,6 @@ def _home() -> Path | None:
         return Path.home().resolve()
     except RuntimeError:
         return None
-
-
-def _joined(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """A host's variables and those of a service or task, whose PYTHONPATH goes before ours."""
-    joined = {**own, **given}
-    if "PYTHONPATH" in given:
-        joined["PYTHONPATH"] = os.pathsep.join(filter(None, [given["PYTHONPATH"], own.get("PYTHONPATH", "")]))
-    return joined
 
 
 def _environment(home: Path, tmp: str, spool: Path, given: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""The files of a local host: those of this machine, elsewhere."""
+"""The files of a local host: those of this machine, elsewhere.
+
+It runs on hosts that are reached by SSH too (`optiprov.deploy.remote`): it keeps to Python 3.8.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import glob
 import hashlib
 import os
 import shutil
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 BLOCK_BYTES = 1 << 20
+_sha1 = hashlib.sha1 if sys.version_info < (3, 9) else partial(hashlib.sha1, usedforsecurity=False)
 
 
 class LocalFiles(HostFiles):
@@ -59,7 +65,7 @@ class LocalFiles(HostFiles):
         place = self._outside(path)
         if not place.is_file():
             return None
-        digest = hashlib.sha1(usedforsecurity=False)
+        digest = _sha1()
         with place.open("rb") as file:
             while block := file.read(BLOCK_BYTES):
                 digest.update(block)
@@ -108,7 +114,7 @@ class LocalFiles(HostFiles):
     def link(self, path: str, target: str, *, is_hard: bool) -> None:
         """Make a link; a symbolic one keeps the target as the host's processes see it."""
         if is_hard:
-            self._outside(path).hardlink_to(self._outside(target))
+            os.link(self._outside(target), self._outside(path))
         else:
             self._outside(path).symlink_to(target)
 
@@ -116,7 +122,7 @@ class LocalFiles(HostFiles):
         """Whether a path is such a link."""
         place = self._outside(path)
         if not is_hard:
-            return place.is_symlink() and str(place.readlink()) == target
+            return place.is_symlink() and os.readlink(place) == target  # noqa: PTH115  Python 3.8
         there = self._outside(target)
         return place.exists() and there.exists() and place.samefile(there)
 

@@ -14,7 +14,7 @@ from optiprov.store.lineage.closure import Start
 from optiprov.store.lineage.selection import key_list
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import pyarrow as pa
 
@@ -200,23 +200,39 @@ class _Finder:
 
     def _one_of(self, text: str, found: Sequence[tuple[int, TaskName]]) -> Start | None:
         if len(found) > 1:
-            listed = ", ".join(str(name) for _, name in found[:_SHOWN])
+            names = [name for _, name in found[:_SHOWN]]
+            trials = self._trials({name.run_id for name in names if name.run_id is not None})
+            listed = ", ".join(
+                f"{name} (trial {trials[name.run_id]})" if name.run_id in trials else str(name)
+                for name in names
+            )
             more = " and more" if len(found) > _SHOWN else ""
             raise QueryError(f"{text!r} names several tasks: {listed}{more}. Say which one.")
         return Start([found[0][0]], []) if found else None
+
+    def _trials(self, runs: Collection[str]) -> dict[str | None, str]:
+        """Return the trials of those of the runs that have one."""
+        places = ", ".join("?" * len(runs))
+        sql = f"SELECT run_id, trial_id FROM prov.run WHERE trial_id IS NOT NULL AND run_id IN ({places})"
+        return dict(self._rows(sql, sorted(runs))) if runs else {}
 
     def _unknown(self, text: str) -> NoReturn:
         """Say that there is no such thing, with what is like it; otherwise with some of what there is."""
         paths = self._some("path", "prov.file")
         items = self._some("item_id", "prov.item")
-        tasks = [
-            str(TaskName(*name))
+        names = [
+            TaskName(*name)
             for name in self._rows(
                 f"SELECT DISTINCT run_id, transformation, task_id FROM {_TASKS}"
                 f" ORDER BY run_id, transformation, task_id LIMIT {_LOOKED_AT}"
             )
         ]
-        close = difflib.get_close_matches(text, [*paths, *items, *tasks], n=_SHOWN)
+        tasks = list(map(str, names))
+        # By their ends too: whoever types them leaves directories and runs out.
+        meant = {os.path.basename(path): path for path in paths}  # noqa: PTH119 - they need not be paths here
+        meant |= {str(name._replace(run_id=None)): str(name._replace(run_id=None)) for name in names}
+        meant |= {one: one for one in (*paths, *items, *tasks)}
+        close = dict.fromkeys(meant[one] for one in difflib.get_close_matches(text, meant, n=_SHOWN))
         hint = f"Did you mean {' or '.join(map(repr, close))}?"
         if not close:
             there = {"files": paths, "data items": items, "tasks": tasks}

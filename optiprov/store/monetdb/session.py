@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import logging
 import re
 import socket
 from decimal import Decimal
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from optiprov.store.url import MonetDBAddress
+
+# What it logs of a failure, our errors say: without a handler it would be on the terminal as well.
+logging.getLogger(pymonetdb.__name__).addHandler(logging.NullHandler())
 
 SCHEMA = "main"
 """The schema of the views that users name without one."""

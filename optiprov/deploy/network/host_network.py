@@ -51,6 +51,7 @@ GOING_ON_WITHOUT = (
 def end_network(deployment_id: str) -> None:
     """End what keeps the network of a deployment's hosts, and so the network; nothing where there is none."""
     end_processes((f"{NETWORK_VARIABLE}={deployment_id}",), set())
+    _outliving[:] = [process for process in _outliving if process.poll() is None]
 
 
 @lru_cache(maxsize=1)

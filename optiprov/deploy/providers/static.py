@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from optiprov.deploy.models import StaticTestbed
+    from optiprov.deploy.network.base import NetworkEmulator
     from optiprov.deploy.placement import Placement
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,12 @@ class StaticProvider(Provider):
                 chosen.append(free[turn % len(free)])
             turn += placement.server is None
         return chosen
+
+    def emulator(self) -> NetworkEmulator:
+        """The kernels of the machines, each for what its hosts send."""
+        from optiprov.deploy.network.tc import TcEmulator
+
+        return TcEmulator(self._hosts)
 
     def detach(self) -> None:
         """Let go of the connections, which stay where what runs needs them."""

@@ -173,15 +173,6 @@ class SshMachine:
         """Run a command on it."""
         subprocess.run(self.inside(*command), check=True)
 
-    def output(self, *command):
-        """What a command prints on it."""
-        return subprocess.run(self.inside(*command), check=True, capture_output=True, text=True).stdout
-
-    @property
-    def interface(self):
-        """The name of its network interface."""
-        return f"i{self._tag}"
-
     def processes(self):
         """What runs there: the name and id of each process but for sshd's own."""
         network, found = _network_of(self._first), []

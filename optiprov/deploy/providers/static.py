@@ -99,9 +99,9 @@ class StaticProvider(Provider):
             turn += placement.server is None
         return chosen
 
-    def emulator(self) -> NetworkEmulator | None:
-        """The kernels of the machines, by tc, as root or by sudo."""
-        from optiprov.deploy.network.tc import TcEmulator  # few scenarios have rules
+    def emulator(self) -> NetworkEmulator:
+        """The kernels of the machines, each for what its hosts send."""
+        from optiprov.deploy.network.tc import TcEmulator
 
         return TcEmulator(self._hosts)
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from optiprov.deploy.journal import Journal
-    from optiprov.deploy.network.base import NetworkEmulator
     from optiprov.deploy.models import Environment
+    from optiprov.deploy.network.base import NetworkEmulator
     from optiprov.deploy.placement import Placement
     from optiprov.deploy.providers.files import HostFiles
 

@@ -20,7 +20,7 @@ from optiprov.deploy.providers.ssh.removal import remove_machine
 from optiprov.errors import DeploymentError, HostUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from optiprov.deploy.models import StaticTestbed
     from optiprov.deploy.network.base import NetworkEmulator
@@ -68,10 +68,14 @@ class StaticProvider(Provider):
                 request.journal.write("machine", name=self._name, hosts=ids, machine=machine.as_record())
         self._connect(hosts_of, made)
 
-        def deploy_one(placed: tuple[Placement, Machine]) -> SshHost:
-            return self._deploy_one(*placed, request)
-
-        self._hosts = list(_side_by_side(deploy_one, list(zip(placements, machines, strict=True))))
+        placed = list(zip(placements, machines, strict=True))
+        records = _side_by_side(lambda one: self._describe(*one, request), placed)
+        for placement, record in zip(placements, records, strict=True):
+            if placement.id not in request.made:
+                request.journal.write("host", id=placement.id, **record)
+        self._hosts = _side_by_side(
+            lambda one: self._deploy_one(*one[0], one[1], request), list(zip(placed, records, strict=True))
+        )
         return list(self._hosts)
 
     def machines(self, placements: Sequence[Placement], request: HostRequest) -> list[Machine]:
@@ -139,36 +143,36 @@ class StaticProvider(Provider):
         if failures:
             raise HostUnavailable("\n".join(failures))
 
-    def _deploy_one(self, placement: Placement, machine: Machine, request: HostRequest) -> SshHost:
+    def _describe(self, placement: Placement, machine: Machine, request: HostRequest) -> Mapping[str, Any]:
+        """What is to be journalled of a host, or was already."""
+        if placement.id in request.made:
+            return request.made[placement.id]
         connection = self._connections[machine]
-        local_dir = request.directory / "hosts" / placement.id
-        known = request.made.get(placement.id)
-        record: Mapping[str, Any]
-        if known is None:
-            record = {
-                "directory": str(local_dir),
-                "machine": machine.as_record(),
-                "name": self._name,
-                "port": connection.call("allot_port")[0],
-                "addresses": addresses_of(machine),
-                "facts": connection.facts,
-            }
-        else:
-            record = known
-            connection.know(known["facts"])
+        return {
+            "directory": str(request.directory / "hosts" / placement.id),
+            "machine": machine.as_record(),
+            "name": self._name,
+            "port": connection.call("allot_port")[0],
+            "addresses": addresses_of(machine),
+            "facts": connection.facts,
+        }
+
+    def _deploy_one(
+        self, placement: Placement, machine: Machine, record: Mapping[str, Any], request: HostRequest
+    ) -> SshHost:
+        connection = self._connections[machine]
+        connection.know(record["facts"])
         address, address6 = record["addresses"]
         host = SshHost(
             placement,
             connection,
             addresses=(address, address6),
             port=int(record["port"]),
-            local_dir=local_dir,
+            local_dir=request.directory / "hosts" / placement.id,
         )
-        if known is None:
-            request.journal.write("host", id=placement.id, **record)
         # One that was made already may be away for now.
-        with suppress(*([HostUnavailable] if known is not None else [])):
-            host.make(request.environment_of(placement))
+        with suppress(*([HostUnavailable] if placement.id in request.made else [])):
+            host.make(request.environment_of(placement), request.services)
         return host
 
 
@@ -210,7 +214,7 @@ def _path(given: str | None, scenario_dir: Path) -> str | None:
     return None if given is None else str(scenario_dir / Path(given).expanduser())
 
 
-def _side_by_side(function: Callable[[One], Result], ones: Sequence[One]) -> Iterable[Result]:
+def _side_by_side(function: Callable[[One], Result], ones: Sequence[One]) -> list[Result]:
     if not ones:
         return []
     with ThreadPoolExecutor(min(SIDE_BY_SIDE, len(ones))) as pool:

@@ -55,7 +55,8 @@ class Connection:
         self.facts: dict[str, Any] = {}
         self._deployment = deployment
         self._supervised = supervised
-        self._socket = control_path(f"{deployment} {sorted(machine.as_record().items())}")
+        self._name = f"{deployment} {sorted(machine.as_record().items())}"
+        self._socket = control_path(self._name)
         self._persists = "yes" if is_kept else str(IDLE_S)
         self._lock = threading.RLock()
         self._channel: Channel | None = None
@@ -147,6 +148,7 @@ class Connection:
         remove_control_path(self._socket)
 
     def _connect(self) -> Channel:
+        self._socket = control_path(self._name)  # somebody may have tidied up since
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(
                 [

@@ -15,7 +15,7 @@ from optiprov.deploy.providers.base import Host, joined_variables
 from optiprov.deploy.providers.ssh import enclosing
 from optiprov.deploy.providers.ssh.bootstrap import entering_command, running_command
 from optiprov.deploy.providers.ssh.files import SshFiles
-from optiprov.deploy.providers.ssh.reaching_back import FILES, environment_there
+from optiprov.deploy.providers.ssh.reaching_back import FILES, environment_there, reach_services
 from optiprov.deploy.providers.ssh.spools import SpoolMirror
 from optiprov.deploy.providers.ssh.transfers import Transfers
 from optiprov.errors import HostUnavailable
@@ -96,11 +96,12 @@ class SshHost(Host):
         }
         return joined_variables(own, {"PYTHONPATH": os.pathsep.join(self._path)}) if self._path else own
 
-    def make(self, environment: Mapping[str, str]) -> None:
+    def make(self, environment: Mapping[str, str], services: Sequence[str] = ()) -> None:
         """Make its directories, and see that it reaches what the variables of its processes tell of.
 
         Args:
             environment: Those variables, as they hold on this machine.
+            services: URLs of what else on this machine it reaches.
 
         Raises:
             HostUnavailable: The machine cannot be reached.
@@ -113,6 +114,7 @@ class SshHost(Host):
         files = {name: self._give_file(Path(environment[name])) for name in FILES if name in environment}
         self._given = {**environment, **files}
         self.environment()
+        reach_services(services, self.connection)
 
     def start(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from optiprov.deploy.providers.ssh.connection import Connection
 
@@ -44,6 +44,19 @@ def environment_there(environment: Mapping[str, str], connection: Connection) ->
         if _is_here(address):
             there[name] = _reached(connection, address)
     return there
+
+
+def reach_services(urls: Iterable[str], connection: Connection) -> None:
+    """Have URLs of this machine reached from another one by the same port, where that is free there.
+
+    Raises:
+        HostUnavailable: The machine cannot be reached, or forwards nothing.
+    """
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.hostname and parts.port and _is_here(parts.hostname) and not connection.machine.is_direct:
+            host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+            connection.reach_back(f"{host}:{parts.port}")
 
 
 def _is_here(host: str) -> bool:

@@ -26,6 +26,7 @@ COMMANDS = {
     "services": "Show, add and remove the classes that deploy services.",
     "spec": "Send the specification of a dataflow.",
     "spool": "Show and send provenance that is not stored yet.",
+    "ssh": "Open a shell on a host of an experiment.",
     "sql": "Run one read-only SQL query on a provenance store.",
     "workflow": "Run one stage of an experiment's workflow.",
 }

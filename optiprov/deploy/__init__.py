@@ -3,7 +3,8 @@
 A scenario is a directory with E2Clab's files (layers_services.yaml, network.yaml, workflow.yaml,
 workflow_env.yaml). `load_scenario` reads and checks it, a `Deployment` runs its stages on the hosts
 of a provider, an `Experiment` is one that several commands work on in turn, a `Supervisor` ends the
-processes of an owner that died, and `reap_abandoned` finds what earlier owners left behind.
+processes of an owner that died, and `reap_abandoned` finds what earlier owners left behind. A `Visit`
+enters the hosts of an experiment while others work on it.
 `isolation_note` tells what local hosts share on this machine.
 
 Each name is imported on its first use: checking a scenario needs nothing of what deploys it.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from optiprov.deploy.reaping import reap_abandoned
     from optiprov.deploy.scenario import Scenario
     from optiprov.deploy.supervisor import Supervisor
+    from optiprov.deploy.visiting import Visit
 
 _HOMES = {
     "Deployment": "optiprov.deploy.deployment",
@@ -29,6 +31,7 @@ _HOMES = {
     "Hooks": "optiprov.deploy.experiment",
     "Scenario": "optiprov.deploy.scenario",
     "Supervisor": "optiprov.deploy.supervisor",
+    "Visit": "optiprov.deploy.visiting",
     "check_deployable": "optiprov.deploy.loading",
     "check_scenario": "optiprov.deploy.loading",
     "find_standing": "optiprov.deploy.experiment_state",
@@ -44,6 +47,7 @@ __all__ = [
     "Hooks",
     "Scenario",
     "Supervisor",
+    "Visit",
     "check_deployable",
     "check_scenario",
     "find_standing",

@@ -107,6 +107,15 @@ class ScenarioService:
         unfinished.write_text(json.dumps(self.addresses), encoding="utf-8")
         unfinished.replace(self._state)
 
+    def look(self) -> None:
+        """Take the addresses of the service as it was started last, whether it runs or not."""
+        self.addresses = self._known()
+        if not self.addresses and self._is_given:
+            with suppress(ServiceUnavailable, UrlError):
+                given = self._store
+                found = _addresses_of(given.location) if given.kind == "http" else _owner_of(given)
+                self.addresses = found or {}
+
     def client_environment(self) -> dict[str, str]:
         """The variables by which a capture client finds the service; none before it is known."""
         if not self.addresses:

@@ -138,6 +138,15 @@ class HostNetwork:
             end_network(self._id)
             self._start(watch)
 
+    def visit(self) -> None:
+        """Take the network as it stands, and leave it so.
+
+        Raises:
+            DeploymentError: It is gone.
+        """
+        self._state = self._read_state()
+        self.require_standing()
+
     def address4(self, host_id: str) -> str:
         """The IPv4 address of a host."""
         return address4(self.numbers[host_id])

@@ -39,7 +39,10 @@ def network_for(placements: Sequence[Placement], request: HostRequest) -> HostNe
     network = HostNetwork(
         deployment_id, request.directory, request.journal, _numbers(placements, request.made)
     )
-    network.provide(endpoints, request.watch)
+    if request.is_visit:
+        network.visit()
+    else:
+        network.provide(endpoints, request.watch)
     return network
 
 

@@ -45,6 +45,7 @@ class HostRequest:
         watch: Called with each session that has to end with this process, should it be killed.
         testbeds: What the scenario says of its testbeds.
         supervised: What marks the processes that end with this process, `NAME=value`; empty for none.
+        is_visit: Whether others may work on the hosts, which are all made: nothing is held or written.
     """
 
     inputs: Sequence[Path]
@@ -60,6 +61,7 @@ class HostRequest:
     watch: Callable[[int], None] = lambda _session: None
     testbeds: Environment | None = None
     supervised: str = ""
+    is_visit: bool = False
 
     def environment_of(self, placement: Placement) -> dict[str, str]:
         """The variables for the processes of one host."""
@@ -128,6 +130,20 @@ class Host(ABC):
     @abstractmethod
     def enclosed(self, argv: Sequence[str]) -> list[str]:
         """The command of this machine that runs another one on the host, as `start` does."""
+
+    def shell_command(
+        self, argv: Sequence[str], *, has_terminal: bool, forwards: Sequence[str] = ()
+    ) -> list[str]:
+        """The command of this machine for a user who runs another one on the host, at a terminal or not.
+
+        Args:
+            argv: The command.
+            has_terminal: Whether it talks with the terminal of this process.
+            forwards: Ports that are passed on while it runs, as ssh's -L has them; hosts that are other
+                machines see to it.
+        """
+        del has_terminal, forwards
+        return self.enclosed(argv)
 
     @abstractmethod
     def give_client(self, archive: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from optiprov.deploy.placement import Placement
 
 CLOSERS = 16
+FSTAB = "fstab"
 ADDRESS = "127.0.0.1"
 ADDRESS6 = "::1"
 TMP = Path("/tmp")  # noqa: S108  it is hidden behind a private one
@@ -162,6 +163,7 @@ class LocalProvider(Provider):
         self._isolations: list[Isolation] = []
         self._network: HostNetwork | None = None
         self._hosts: list[Host] = []
+        self._own_files: list[Path] = []
 
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
         """Make a directory for each host, and allot its port or connect its network."""
@@ -188,6 +190,8 @@ class LocalProvider(Provider):
         self._close_namespaces()
         if self._network is not None:
             self._network.detach()
+        for path in self._own_files:
+            path.unlink(missing_ok=True)
         self._ports.let_go()
 
     def destroy(self) -> None:
@@ -212,6 +216,10 @@ class LocalProvider(Provider):
     def _deploy_one(self, placement: Placement, request: HostRequest, visible: Sequence[Path]) -> Host:
         directory = request.directory / "hosts" / placement.id
         port = self._journalled_port(placement, request, directory)
+        fstab = directory / FSTAB
+        if request.is_visit:
+            fstab = directory / f"{FSTAB}-{os.getpid()}"  # that of others is theirs
+            self._own_files.append(fstab)
         self._directories.append(directory)
         for name in ("work", "home", "tmp", "spool"):
             (directory / name).mkdir(parents=True, exist_ok=True)
@@ -227,7 +235,7 @@ class LocalProvider(Provider):
                 network.address4(placement.id),
                 network.address6(placement.id) if _address6() else None,
             )
-        isolation = Isolation(masks, visible, directory / "fstab", enter)
+        isolation = Isolation(masks, visible, fstab, enter)
         self._isolations.append(isolation)
         limiting = limiting_command(placement.limits, len(self._directories) - 1)
         environment = request.environment_of(placement)
@@ -240,7 +248,7 @@ class LocalProvider(Provider):
         """The port of a host, which is written into the journal with all that the host is made of."""
         made = request.made.get(placement.id)
         if made is not None:
-            if self._network is None:
+            if self._network is None and not request.is_visit:
                 self._ports.take(int(made["port"]))
             return int(made["port"])
         number = {}
@@ -264,7 +272,8 @@ def remove_directory(directory: Path) -> None:
     """Remove the directory of a host, but a spool that is not empty."""
     for name in ("work", "home", "tmp"):
         shutil.rmtree(directory / name, ignore_errors=True)
-    (directory / "fstab").unlink(missing_ok=True)
+    for path in directory.glob(f"{FSTAB}*"):
+        path.unlink(missing_ok=True)
     for left in (directory / "spool", directory, directory.parent):
         if left.is_dir() and not any(left.iterdir()):
             left.rmdir()

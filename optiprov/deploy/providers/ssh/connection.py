@@ -121,10 +121,14 @@ class Connection:
                 self._forwards[address] = self._forward(address, address)
             return self._forwards[address]
 
-    def command(self, *, is_shared: bool = True) -> list[str]:
-        """What goes before a command to run it on the machine, by this connection."""
-        shared = ("-o", "ControlMaster=no", "-o", "LogLevel=ERROR") if is_shared else ()
-        return self.machine.ssh(*shared, "-o", f"ControlPath={self._socket}")
+    def command(self, *options: str) -> list[str]:
+        """What goes before a command to run it on the machine, by this connection.
+
+        Args:
+            options: Further options of ssh.
+        """
+        shared = ("-o", "ControlMaster=no", "-o", "LogLevel=ERROR", "-o", f"ControlPath={self._socket}")
+        return self.machine.ssh(*shared, *options)
 
     def describe_loss(self) -> str:
         """Say that it was lost."""

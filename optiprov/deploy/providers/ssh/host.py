@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import struct
 import subprocess
 import sys
@@ -164,13 +165,23 @@ class SshHost(Host):
 
     def enclosed(self, argv: Sequence[str]) -> list[str]:
         """The command of this machine that runs another one on the host; nothing there ends with it."""
-        description = f"{self.scratch_dir}/host.json"
-        content = {"environment": self.environment(), "directory": self.working_dir}
-        self.write(json.dumps(content).encode(), description, name="", mode=0o600)
+        enter = self._entering("host")
         ssh = self.connection.command()
-        enter = entering_command(self.connection.machine, self._base, description)
         script = [sys.executable, "-S", "-E", "-s", str(Path(enclosing.__file__)), str(len(ssh))]
         return [*script, *ssh, enter, *argv]
+
+    def shell_command(
+        self, argv: Sequence[str], *, has_terminal: bool, forwards: Sequence[str] = ()
+    ) -> list[str]:
+        """The ssh that runs another command on the host, as `enclosed` does."""
+        command = f"{self._entering('shell')} {shlex.join(argv)}"
+        terminal = ["-t"] if has_terminal else []
+        if not forwards:
+            return [*self.connection.command(*terminal), command]
+        # By a connection of its own: those of the shared one would stay when the command has ended.
+        ports = [word for forward in forwards for word in ("-L", forward)]
+        alone = ("-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes")
+        return [*self.connection.machine.ssh(*alone, *ports, *terminal), command]
 
     def give_client(self, archive: Path) -> None:
         """Copy the client to the host, and put it first on the path of Python; with paho where that lacks."""
@@ -256,6 +267,13 @@ class SshHost(Host):
             return self.connection.call(name, argument)[0]
         except HostUnavailable:
             return None
+
+    def _entering(self, name: str) -> str:
+        """What goes before the words of a command there, so that it runs as those of the host do."""
+        description = f"{self.scratch_dir}/{name}.json"
+        content = {"environment": self.environment(), "directory": self.working_dir}
+        self.write(json.dumps(content).encode(), description, name="", mode=0o600)
+        return entering_command(self.connection.machine, self._base, description)
 
     def _marks(self) -> dict[str, str]:
         from optiprov.deploy.journal import MARKER_VARIABLE

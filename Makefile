@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench
+TESTBEDS := .venv-testbeds
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-monetdb monetdb test check format lint types contracts docs coverage bench lock clean
+.PHONY: help setup demo demo-monetdb monetdb test test-testbeds check format lint types contracts docs coverage bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +34,15 @@ test: $(READY) ## run the tests
 	-@$(BIN)/python -m tests.monetdb.engine
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
+$(TESTBEDS)/.ready: tests/testbeds/requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(TESTBEDS)
+	$(TESTBEDS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	$(TESTBEDS)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $@
+
+test-testbeds: $(TESTBEDS)/.ready ## run the tests that need EnOSlib, in an environment of their own
+	$(TESTBEDS)/bin/python -m pytest --confcutdir tests/testbeds -p no:cacheprovider tests/testbeds
+
 format: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -55,7 +65,7 @@ docs: $(READY) ## write the references in the documentation from the code
 coverage: $(READY) ## run the tests and show which lines they do not reach
 	$(BIN)/python -m pytest --cov --cov-report=term-missing
 
-check: lint types contracts test ## all that CI checks
+check: lint types contracts test test-testbeds ## all that CI checks
 
 $(PEERS)/.ready: experiments/overhead/requirements.lock
 	$(PYTHON) -m venv $(PEERS)
@@ -65,7 +75,7 @@ $(PEERS)/.ready: experiments/overhead/requirements.lock
 bench: $(READY) $(PEERS)/.ready ## measure overhead, queries and deploying beside the peers (FlowCept needs redis-server)
 	$(BIN)/python experiments/overhead/benchmark.py --peers $(PEERS)/bin/python
 
-lock: $(READY) ## write requirements.lock, and that of the benchmark's peers, anew from pyproject.toml
+lock: $(READY) ## write requirements.lock, and those of the other environments, anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra ansible --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
@@ -75,6 +85,13 @@ lock: $(READY) ## write requirements.lock, and that of the benchmark's peers, an
 	$(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --custom-compile-command "make lock" --upgrade \
 		--output-file experiments/overhead/requirements.lock
+	$(BIN)/python -c "import re, tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+		needed = 'click jinja2 paho-mqtt pyyaml rich editables hatchling pytest pytest-timeout'.split(); \
+		some = [r for r in [*p['dependencies'], *p['optional-dependencies']['dev']] if re.split('[<>=]', r)[0] in needed]; \
+		print(*some, *p['optional-dependencies']['testbeds'], sep='\n')" | \
+	$(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command "make lock" --upgrade \
+		--output-file tests/testbeds/requirements.lock
 
 clean: ## remove what the commands made, results excepted
-	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) $(PEERS) $(TESTBEDS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optiprov.deploy.problems import Problems
-from optiprov.deploy.providers import PROVIDERS
+from optiprov.deploy.providers import PROVIDERS, RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,7 +50,8 @@ def obstacles(
     if content.provenance is not None and not is_chosen:
         first = content.environment.testbeds[0]
         asked = content.provenance.provider or first
-        if provider(asked) not in PROVIDERS and asked not in lacking:
+        is_elsewhere = provider(asked) not in PROVIDERS or provider(asked) in RESERVED
+        if is_elsewhere and asked not in lacking:
             source.report(problems, ("provenance", "provider"), _no_service(asked))
         elif provider(asked) == asked == LOCAL:
             for key in ("cluster", "servers"):
@@ -113,9 +114,9 @@ def _no_hosts(testbed: str) -> str:
 
 def _no_service(testbed: str) -> str:
     return (
-        f"the provenance service cannot be had on {testbed!r}: there is no provider for it. Have it on this "
-        f"machine: --provider local, `local: [{testbed}]` in a file providers.yaml of the scenario, or "
-        "remove the key."
+        f"the provenance service cannot be had on {testbed!r}: it runs on this machine. Have it there: "
+        "`provider: local`, which hosts elsewhere reach through their connections, or the whole scenario on "
+        "this machine (--provider local), or remove the key."
     )
 
 

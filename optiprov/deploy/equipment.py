@@ -116,6 +116,7 @@ class Equipment:
         if self._supervisor is None:
             self.supervise()
         assert self._supervisor is not None  # noqa: S101  just made
+        content = self._scenario.layers_services
         request = HostRequest(
             self._scenario.input_dirs,
             self._directory,
@@ -128,8 +129,10 @@ class Equipment:
             has_links=bool(self._scenario.networks),
             services=self._services,
             watch=self._supervisor.watch if self._ends_with_us else lambda _session: None,
-            testbeds=self._scenario.layers_services.environment,
+            testbeds=content.environment,
             supervised=self._supervised,
+            placements=self._scenario.placements,
+            firewall_rules=(*content.environment.firewall_rules, *content.firewall_rules),
         )
         self.processes = ProcessTable(self._journal, self._supervisor)
         self.hosts = self._infrastructure.deploy(request)

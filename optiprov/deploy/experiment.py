@@ -357,23 +357,31 @@ class Experiment:
         """End all that runs and remove the hosts; what was fetched, logs and provenance stay."""
         if self._is_destroyed:
             return
-        with self._working("destroy"), ExitStack() as last_to_first:
-            try:
-                service = self._service.make(is_whole=self._is_whole)
-            except UrlError as error:
-                logger.warning("the provenance service is left out: %s", error)
-                service = None
-            if service is not None:
-                last_to_first.callback(service.stop)
-            if read_journal(self.directory / JOURNAL_NAME) is None:
-                last_to_first.callback(remove_remains, self.directory, self._state.id)
-            else:
-                deployment = self._deployment or self._deploy(service)
-                last_to_first.callback(deployment.destroy)
-                if service is not None:
-                    deployment.end()
-                    service.settle_unsent(deployment.spool_dirs())
+        with self._working("destroy"):
+            with ExitStack() as last_to_first:
+                self._remove(last_to_first)
             self._state.status = DESTROYED
+
+    def _remove(self, last_to_first: ExitStack) -> None:
+        """Store what was recorded, and have the stack end and remove the rest."""
+        try:
+            service = self._service.make(is_whole=self._is_whole)
+        except UrlError as error:
+            logger.warning("the provenance service is left out: %s", error)
+            service = None
+        if service is not None:
+            last_to_first.callback(service.stop)
+        journalled = read_journal(self.directory / JOURNAL_NAME)
+        is_whole = journalled is not None and len(journalled.hosts) == len(self.scenario.placements)
+        if journalled is None or (journalled.reservations and not is_whole):
+            # What is missing of hosts would be waited for, only to be released.
+            last_to_first.callback(remove_remains, self.directory, self._state.id)
+            return
+        deployment = self._deployment or self._deploy(service)
+        last_to_first.callback(deployment.destroy)
+        if service is not None:
+            deployment.end()
+            service.settle_unsent(deployment.spool_dirs())
 
     @contextmanager
     def whole(self, command: str) -> Iterator[None]:

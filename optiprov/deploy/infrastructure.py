@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from optiprov.deploy.providers import make_provider
@@ -69,6 +70,7 @@ class Infrastructure:
             provider.detach()
 
     def destroy(self) -> None:
-        """Remove the hosts."""
-        for provider in self._providers.values():
-            provider.destroy()
+        """Remove the hosts of all testbeds, also where those of one cannot be."""
+        with ExitStack() as last_to_first:
+            for provider in self._providers.values():
+                last_to_first.callback(provider.destroy)

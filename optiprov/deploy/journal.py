@@ -86,6 +86,7 @@ class Journalled:
         hosts: What was journalled of each host before it was made, by its id.
         machines: What was journalled of each machine before anything was made there.
         left: What was left in the background, and whose end nobody has noticed, by the process id.
+        reservations: What was journalled of each reservation before it was made, and not released since.
         has_network: Whether a network of the hosts' own was begun to be made.
     """
 
@@ -100,6 +101,7 @@ class Journalled:
     hosts: dict[str, Mapping[str, Any]]
     machines: tuple[Mapping[str, Any], ...]
     left: dict[int, Mapping[str, Any]]
+    reservations: tuple[Mapping[str, Any], ...] = ()
     has_network: bool = False
 
     def sessions_of_this_boot(self) -> dict[int, int | None]:
@@ -139,8 +141,23 @@ def read_journal(path: Path) -> Journalled | None:
         hosts={str(event.get("id")): event for event in events if event.get("event") == "host"},
         machines=tuple(event for event in events if _is_of_machine(event)),
         left=_left(events),
+        reservations=_reservations(deployment_id, events),
         has_network=any(event.get("event") == "network" for event in events),
     )
+
+
+def _reservations(deployment_id: str, events: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Those that may be there still; only of jobs that have the deployment's name, for they are killed."""
+    found: dict[tuple[Any, Any], Mapping[str, Any]] = {}
+    for event in events:
+        testbed, name = event.get("testbed"), event.get("job_name")
+        if not (isinstance(name, str) and name.endswith(deployment_id) and isinstance(testbed, str)):
+            continue
+        if event.get("event") == "reservation" and isinstance(event.get("configuration"), dict):
+            found[testbed, name] = event
+        elif event.get("event") == "released":
+            found.pop((testbed, name), None)
+    return tuple(found.values())
 
 
 def _is_whole(file: BinaryIO) -> bool:

@@ -26,6 +26,8 @@ class Placement:
         environment: The testbed that the scenario names for the host.
         testbed: Whose hosts it gets: that testbed, or the provider that stands in for it.
         server: The machine that the scenario wants, None for any.
+        cluster: The cluster that its service wants, None for that of its testbed.
+        archi: The architecture that its service wants, None for any.
         limits: What the host may use at most, where it is on this machine.
         roles: Roles that select it in patterns.
         env: Environment variables of its processes, templates allowed.
@@ -46,6 +48,8 @@ class Placement:
     env: Mapping[str, Any]
     metadata: Mapping[str, Any]
     server: str | None = None
+    cluster: str | None = None
+    archi: str | None = None
     limits: Limits | None = None
     sub_service: str | None = None
     registered: Mapping[str, Any] = field(default_factory=dict)
@@ -124,5 +128,7 @@ def _placement(
         env=service.env,
         metadata=dict(service.metadata),
         server=service.servers[machine_id - 1] if service.servers else None,
+        cluster=service.cluster,
+        archi=service.archi,
         limits=limits,
     )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optiprov.deploy.journal import JOURNAL_NAME, Journal, Journalled, boot_id, read_journal
 from optiprov.deploy.watchdog import end_processes, not_recycled, start_time
+from optiprov.errors import OptiprovError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+logger = logging.getLogger(__name__)
 
 
 def reap_abandoned(root: Path) -> list[str]:
@@ -40,6 +44,8 @@ def reap_abandoned(root: Path) -> list[str]:
                 end_network(deployment.id)
         if deployment.machines and not _remove_machines(deployment, path.parent):
             continue  # it is tried again when the next deployment starts
+        if deployment.reservations and not _release(path):
+            continue
         with contextlib.suppress(OSError):  # removed meanwhile, or not ours to write
             Journal(path).write("reaped")
         reaped.append(deployment.id)
@@ -50,6 +56,17 @@ def _remove_machines(deployment: Journalled, directory: Path) -> bool:
     from optiprov.deploy.providers.ssh.removal import remove_remaining  # few deployments have any
 
     return remove_remaining(deployment, directory)
+
+
+def _release(path: Path) -> bool:
+    from optiprov.deploy.providers.releasing import release_reservations  # few deployments have any
+
+    try:
+        release_reservations(Journal(path))
+    except OptiprovError as error:
+        logger.warning("%s: %s", path.parent, error)
+        return False
+    return True
 
 
 def _journals(root: Path) -> Iterator[Path]:

@@ -33,7 +33,11 @@ def destroy_remains(directory: Path) -> None:
 
 
 def remove_remains(directory: Path, deployment_id: str) -> None:
-    """End the processes of a deployment and remove its hosts, of which there need not be a journal."""
+    """End the processes of a deployment and remove its hosts, of which there need not be a journal.
+
+    Raises:
+        DeploymentError: Machines that were reserved cannot be released.
+    """
     from optiprov.deploy.models import ProvenanceService
     from optiprov.deploy.scenario_service import ScenarioService
 
@@ -56,6 +60,10 @@ def remove_remains(directory: Path, deployment_id: str) -> None:
         from optiprov.deploy.providers.ssh.removal import remove_remaining  # few deployments have any
 
         remove_remaining(journalled, directory)
+    if journalled is not None and journalled.reservations:
+        from optiprov.deploy.providers.releasing import release_reservations  # as above
+
+        release_reservations(journal)
     if journalled is not None:
         journal.write("finalized")
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from optiprov.deploy.frozen import frozen
 from optiprov.deploy.models import ProvenanceService
 from optiprov.deploy.models.environment import walltime_s
+from optiprov.deploy.providers import RESERVED
 from optiprov.deploy.selection import select
-from optiprov.errors import ScenarioError
+from optiprov.errors import MissingExtraError, ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -83,9 +84,19 @@ class Scenario:
 
         Raises:
             ScenarioError: It has obstacles; the message tells each, with a way on.
+            MissingExtraError: It needs hosts that are reserved, and what reserves them is not installed.
         """
         if self.obstacles:
             raise ScenarioError("\n".join(str(obstacle) for obstacle in self.obstacles))
+        reserved = [one.testbed for one in self.placements if one.testbed in RESERVED]
+        if not reserved:
+            return
+        from importlib.util import find_spec
+
+        if find_spec("enoslib") is None:
+            raise MissingExtraError(
+                f"Deploying to {reserved[0]!r} (and not to this machine, --provider local)", "testbeds"
+            )
 
     def require_hosts(self, hosts: Sequence[Host]) -> None:
         """Refuse patterns of the workflow that select none of the hosts that there are.

@@ -8,7 +8,7 @@ import pytest
 
 LAYERS = """\
 environment:
-  g5k:
+  chameleonedge:
 layers:
   - name: edge
     services:
@@ -18,7 +18,7 @@ layers:
 
 @pytest.fixture
 def scenario(tmp_path):
-    """A scenario for Grid'5000 with a set of variables."""
+    """A scenario for Chameleon with a set of variables."""
     (tmp_path / "layers_services.yaml").write_text(LAYERS)
     (tmp_path / "workflow.yaml").write_text("- hosts: edge\n  launch:\n    - shell: echo {{ env_rounds }}\n")
     (tmp_path / "workflow_env.yaml").write_text("small: {rounds: 3}\n")
@@ -31,16 +31,22 @@ def test_what_deploying_would_refuse_is_told(optiprov, scenario):
     assert (status, errors) == (0, "")
     lines = output.splitlines()
     assert lines[:3] == [
-        *(f"{scenario}: fine, 1 host.", "  edge.client.1.1 on g5k", "Deploying it would be refused:"),
+        *(
+            f"{scenario}: fine, 1 host.",
+            "  edge.client.1.1 on chameleonedge",
+            "Deploying it would be refused:",
+        ),
     ]
-    assert lines[3].startswith(f"  {scenario}/layers_services.yaml:2: environment.g5k: hosts of 'g5k' cannot")
+    assert lines[3].startswith(
+        f"  {scenario}/layers_services.yaml:2: environment.chameleonedge: hosts of 'chameleonedge' cannot"
+    )
 
 
 def test_provider_replaces_testbeds(optiprov, scenario):
     """What the scenario named is told beside it."""
     status, output, _ = optiprov("check", scenario, "--provider", "local")
     assert status == 0
-    assert output == f"{scenario}: fine, 1 host.\n  edge.client.1.1 on local, for g5k\n"
+    assert output == f"{scenario}: fine, 1 host.\n  edge.client.1.1 on local, for chameleonedge\n"
 
 
 def test_sets_that_are_not_there_are_told(optiprov, scenario):
@@ -74,14 +80,14 @@ def test_json_has_hosts_problems_and_obstacles(optiprov, scenario):
     assert told["hosts"] == [
         {
             "id": "edge.client.1.1",
-            "environment": "g5k",
-            "testbed": "g5k",
+            "environment": "chameleonedge",
+            "testbed": "chameleonedge",
             "roles": ["sensor"],
             "metadata": {"messages": 3},
             "deployed_by": None,
         }
     ]
-    assert (told["problems"], told["obstacles"][0]["key"]) == ([], "environment.g5k")
+    assert (told["problems"], told["obstacles"][0]["key"]) == ([], "environment.chameleonedge")
     (scenario / "workflow.yaml").write_text("- hosts: cloud\n")
     status, output, _ = optiprov("check", scenario, "--format", "json")
     (problem,) = json.loads(output)["problems"]

@@ -4,7 +4,7 @@ import pytest
 
 from optiprov.deploy import Experiment, check_scenario, load_scenario
 from optiprov.deploy.providers import PROVIDERS
-from optiprov.errors import ScenarioError
+from optiprov.errors import MissingExtraError, ScenarioError
 
 from .conftest import LAYERS
 
@@ -16,9 +16,11 @@ NO_NETWORK = "network.yaml:1: networks: rules have no effect between hosts of th
 @pytest.mark.parametrize(
     ("content", "key", "way_on"),
     [
-        ("environment: {g5k: {}}\n", "environment.g5k", "--provider local, or `local: [g5k]`"),
-        ("environment: {iotlab: {}}\n", "environment.iotlab", "--provider local, or `local: [iotlab]`"),
-        ("environment: {chameleoncloud: {}}\n", "environment.chameleoncloud", "--provider local"),
+        (
+            "environment: {chameleoncloud: {}}\n",
+            "environment.chameleoncloud",
+            "--provider local, or `local: [chameleoncloud]`",
+        ),
         ("environment: {chameleonedge: {}}\n", "environment.chameleonedge", "--provider local"),
         ("environment: {scalewayinstances: {}}\n", "environment.scalewayinstances", "--provider local"),
         ("environment: {local: }\nprovenance: {provider: g5k}\n", "provenance.provider", "--provider local"),
@@ -63,18 +65,42 @@ def test_what_cannot_be_had_is_refused_with_a_way_on(content, key, way_on, write
 
 def test_service_on_a_testbed_of_the_hosts_is_refused_once(write_scenario):
     """With the hosts, which providers.yaml puts on this machine; the service follows them."""
-    layers = "environment: {g5k: {cluster: c}}\nprovenance: {provider: g5k, cluster: c}\n" + ONE
+    environment = "environment: {chameleoncloud: {cluster: c}}\n"
+    layers = environment + "provenance: {provider: chameleoncloud, cluster: c}\n" + ONE
     directory = write_scenario(layers=layers)
-    assert [obstacle.key for obstacle in load_scenario(directory).obstacles] == ["environment.g5k"]
-    (directory / "providers.yaml").write_text("local: g5k\n")
+    assert [obstacle.key for obstacle in load_scenario(directory).obstacles] == ["environment.chameleoncloud"]
+    (directory / "providers.yaml").write_text("local: chameleoncloud\n")
     assert load_scenario(directory).obstacles == ()
+
+
+@pytest.mark.parametrize("testbed", ["g5k", "iotlab"])
+def test_service_on_machines_that_are_reserved_is_refused(testbed, write_scenario):
+    """Its hosts can be had; the service runs on this machine, which the scenario may say."""
+    layers = f"environment: {{{testbed}: {{cluster: c}}}}\nprovenance: {{provider: {testbed}}}\n" + ONE
+    directory = write_scenario(layers=layers)
+    (obstacle,) = load_scenario(directory).obstacles
+    assert obstacle.key == "provenance.provider"
+    assert "`provider: local`" in obstacle.message
+    write_scenario(layers=layers.replace(f"provider: {testbed}", "provider: local"))
+    assert load_scenario(directory).obstacles == ()
+
+
+def test_testbed_without_its_extra_is_told_before_anything_is_made(write_scenario):
+    """The error names the extra; checking needs none, nor does having the hosts on this machine."""
+    directory = write_scenario(layers="environment: {g5k: {cluster: c}}\n" + ONE)
+    assert load_scenario(directory).obstacles == ()
+    with pytest.raises(MissingExtraError, match=r"--provider local.*optiprov\[testbeds\]"):
+        Experiment.create(directory, None)
+    assert not list(directory.glob("2*"))
+    load_scenario(directory, provider="local").require_deployable()
 
 
 def test_testbed_that_gets_a_provider_can_be_deployed_to(write_scenario, monkeypatch):
     """The registry of providers is the only place that says which testbeds there are."""
-    directory = write_scenario(layers="environment: {g5k: {}}\nprovenance: {provider: g5k}\n" + ONE)
+    environment = "environment: {chameleonedge: {}}\n"
+    directory = write_scenario(layers=environment + "provenance: {provider: chameleonedge}\n" + ONE)
     assert load_scenario(directory).obstacles
-    monkeypatch.setitem(PROVIDERS, "g5k", PROVIDERS["local"])
+    monkeypatch.setitem(PROVIDERS, "chameleonedge", PROVIDERS["local"])
     assert load_scenario(directory).obstacles == ()
 
 

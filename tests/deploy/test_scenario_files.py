@@ -111,12 +111,14 @@ def test_everything_of_e2clab_is_read(continuum):
 
 
 def test_what_cannot_be_had_is_told_apart_from_what_is_wrong(continuum):
-    """A scenario for testbeds without a provider is right; deploying it is refused, with a way on."""
+    """A scenario that asks for more than can be had is right; deploying it is refused, with a way on."""
     scenario = load_scenario(continuum)
     assert [obstacle.key for obstacle in scenario.obstacles] == [
-        *("environment.g5k", "environment.iotlab", "monitoring.type", "kwollect", "monitoring_iotlab"),
+        *("provenance.provider", "monitoring.type", "kwollect", "monitoring_iotlab"),
     ]
-    with pytest.raises(ScenarioError, match=r"layers_services.yaml:4: environment.g5k: .* --provider local"):
+    with pytest.raises(
+        ScenarioError, match=r"layers_services.yaml:\d+: provenance.provider: .*--provider local"
+    ):
         scenario.require_deployable()
 
 

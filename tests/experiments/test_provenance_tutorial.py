@@ -92,7 +92,7 @@ def test_network_of_the_tutorial_is_measured(typed):
 def test_file_providers_yaml_stands_for_the_option(tmp_path):
     """The line that the README names puts both testbeds on this machine; without it, deploying is refused."""
     copy = shutil.copytree(TUTORIAL, tmp_path / "tutorial", ignore=shutil.ignore_patterns("2*-*"))
-    with pytest.raises(ScenarioError, match="hosts of 'g5k' cannot be had"):
+    with pytest.raises(ScenarioError, match="service cannot be had on 'g5k'"):
         load_scenario(copy).require_deployable()
     assert "`local: [g5k, iotlab]`" in (TUTORIAL / "README.md").read_text()
     (copy / "providers.yaml").write_text("local: [g5k, iotlab]\n")

@@ -11,8 +11,14 @@ if TYPE_CHECKING:
 PROVIDERS = {
     "local": "optiprov.deploy.providers.local:LocalProvider",
     "static": "optiprov.deploy.providers.static:StaticProvider",
+    "g5k": "optiprov.deploy.providers.g5k:G5kProvider",
+    "iotlab": "optiprov.deploy.providers.iotlab:IotLabProvider",
 }
 """The testbeds that have a provider, and its class, imported on deploying: checking needs no more."""
+
+
+RESERVED = ("g5k", "iotlab")
+"""Those whose machines are reserved, through EnOSlib."""
 
 
 def make_provider(testbed: str) -> Provider:

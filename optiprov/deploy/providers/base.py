@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from optiprov.deploy.journal import Journal
     from optiprov.deploy.models import Environment
+    from optiprov.deploy.models.environment import FirewallRule
     from optiprov.deploy.network.base import NetworkEmulator
     from optiprov.deploy.placement import Placement
     from optiprov.deploy.providers.files import HostFiles
@@ -45,6 +46,8 @@ class HostRequest:
         watch: Called with each session that has to end with this process, should it be killed.
         testbeds: What the scenario says of its testbeds.
         supervised: What marks the processes that end with this process, `NAME=value`; empty for none.
+        placements: All hosts of the scenario, whoever provides them.
+        firewall_rules: Ports to open to other testbeds, beside those that a testbed's own key has.
         is_visit: Whether others may work on the hosts, which are all made: nothing is held or written.
     """
 
@@ -61,6 +64,8 @@ class HostRequest:
     watch: Callable[[int], None] = lambda _session: None
     testbeds: Environment | None = None
     supervised: str = ""
+    placements: Sequence[Placement] = ()
+    firewall_rules: Sequence[FirewallRule] = ()
     is_visit: bool = False
 
     def environment_of(self, placement: Placement) -> dict[str, str]:

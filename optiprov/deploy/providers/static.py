@@ -53,7 +53,7 @@ class StaticProvider(Provider):
 
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:
         """Connect to the machines and make a directory for each host."""
-        self._name = _deployment_name(request)
+        self._name = deployment_name(request)
         machines = self.machines(placements, request)
         made = {placement.id for placement in placements if placement.id in request.made}
         for machine in dict.fromkeys(machines):
@@ -176,7 +176,7 @@ class StaticProvider(Provider):
         return host
 
 
-def _deployment_name(request: HostRequest) -> str:
+def deployment_name(request: HostRequest) -> str:
     """What names the deployment on the machines, the same for each process that works on it."""
     own = request.environment.get(MARKER_VARIABLE)
     if own is not None:

@@ -29,6 +29,7 @@ _PACKAGES = (
     "numpy",
 )
 _COMES_WITH = {"scikit-learn": "scikit-optimize"}
+_ACCOUNTS = {".python-grid5000.yaml": "Grid'5000", ".iotlabrc": "FIT IoT-LAB"}
 _MIN_FREE_BYTES = 1 << 30
 _DEFAULT_PORTS = {1883: "MQTT, optiprov serve --mqtt-port", 22000: "HTTP, optiprov serve --http-port"}
 
@@ -50,7 +51,7 @@ def command(store: str | None) -> None:
 
     The exit status is 1 where something is missing without which an optimization does not run.
     """
-    findings = [*_versions(), *_ports(), *look_at_client(), *look_at_mosquitto()]
+    findings = [*_versions(), *_testbeds(), *_ports(), *look_at_client(), *look_at_mosquitto()]
     findings += [*_isolation(), *_disk(), *look_at_store(store)]
     width = max(len(finding.subject) for finding in findings)
     for state, subject, detail in findings:
@@ -74,6 +75,18 @@ def _versions() -> Iterator[Finding]:
             yield Finding("ok", name, metadata.version(name))
         except metadata.PackageNotFoundError:
             yield Finding("note", name, f"not there, though it comes with {parent}: install that again")
+
+
+def _testbeds() -> Iterator[Finding]:
+    try:
+        version = metadata.version("enoslib")
+    except metadata.PackageNotFoundError:
+        hint = "no EnOSlib: hosts of Grid'5000 and FIT IoT-LAB need it: pip install 'optiprov[testbeds]'"
+        yield Finding("note", "testbeds", hint)
+        return
+    absent = [name for name in _ACCOUNTS if not (Path.home() / name).exists()]
+    told = "".join(f"; no account of {_ACCOUNTS[name]} (~/{name})" for name in absent)
+    yield Finding("note" if absent else "ok", "testbeds", f"EnOSlib {version}{told}")
 
 
 def _ports() -> Iterator[Finding]:

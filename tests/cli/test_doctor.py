@@ -44,6 +44,28 @@ def test_doctor_exits_0_when_nothing_is_missing(optiprov, store):
     assert " " not in {line[10 + width] for line in output.splitlines()}
 
 
+def test_doctor_tells_of_the_extra_for_testbeds(optiprov, monkeypatch, tmp_path):
+    """How to get it, or which accounts are not set up here; nothing else needs it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    versions = metadata.version
+
+    def without(name):
+        if name == "enoslib":
+            raise metadata.PackageNotFoundError(name)
+        return versions(name)
+
+    monkeypatch.setattr(doctor.metadata, "version", without)
+    status, output, _ = optiprov("doctor")
+    state, detail = state_of(output, "testbeds")
+    assert (status, state) == (0, "note")
+    assert detail.endswith("pip install 'optiprov[testbeds]'")
+    (tmp_path / ".iotlabrc").touch()
+    monkeypatch.setattr(doctor.metadata, "version", lambda name: "10.9.0" if name == "enoslib" else "1")
+    assert state_of(optiprov("doctor")[1], "testbeds") == (
+        *("note", "EnOSlib 10.9.0; no account of Grid'5000 (~/.python-grid5000.yaml)"),
+    )
+
+
 def test_doctor_exits_1_when_the_store_does_not_exist(optiprov, tmp_path):
     """A store that was named has to be there."""
     status, output, _ = optiprov("doctor", "--store", tmp_path / "nowhere")

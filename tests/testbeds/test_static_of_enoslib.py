@@ -6,9 +6,10 @@ import enoslib
 import pytest
 import yaml
 
-from optiprov.deploy import load_scenario
+from optiprov.deploy import Experiment, load_scenario
 from optiprov.deploy.journal import read_journal
 from optiprov.deploy.models.environment import Grid5000
+from optiprov.deploy.providers import PROVIDERS
 from optiprov.deploy.providers.enoslib import EnoslibProvider, job_name
 from tests.deploy.provider_contract import ProviderContract
 
@@ -49,6 +50,43 @@ class StaticOfEnoslib(EnoslibProvider):
     def reserving(self, configuration):
         """EnOSlib's Static."""
         return enoslib.Static(configuration)
+
+
+WORKFLOW = """\
+- hosts: cloud
+  prepare:
+  - copy: {src: greeting, dest: greeting}
+- hosts: "*"
+  launch:
+  - shell: cat greeting; hostname > name; echo $OPTIPROV_DEPLOYMENT
+    ignore_errors: true
+  finalize:
+  - fetch: {src: name, dest: name}
+"""
+
+
+def test_experiment_runs_on_hosts_of_enoslib_and_releases_them(
+    machines, pair, write_scenario, tmp_path, monkeypatch
+):
+    """Step by step, each going on from the journal; nothing is left there, and it is released."""
+    StaticOfEnoslib.machines_there, StaticOfEnoslib.key = pair, machines.key
+    monkeypatch.setitem(PROVIDERS, "g5k", f"{__name__}:StaticOfEnoslib")
+    scenario = write_scenario(WORKFLOW, yaml.safe_dump(LAYERS))
+    (scenario / "greeting").write_text("from here")
+    experiment = Experiment.create(scenario, None, output=tmp_path / "out")
+    experiment.layers_services()
+    journal = experiment.directory / "journal.jsonl"
+    (reservation,) = read_journal(journal).reservations
+    assert reservation["job_name"] == read_journal(journal).id
+    for step in ("prepare", "launch", "finalize"):
+        getattr(Experiment.open(experiment.directory), step)()
+    fetched = sorted((experiment.directory / "fetched").glob("*/name"))
+    assert [path.parent.name for path in fetched] == ["cloud.master.1.1", "edge.worker.1.1"]
+    output = "".join(path.read_text() for path in (experiment.directory / "logs").glob("cloud*/launch*.out"))
+    assert output == f"from here{read_journal(journal).id}\n"
+    Experiment.destroy_at(experiment.directory)
+    assert read_journal(journal).reservations == ()
+    assert not any((machine.home / ".optiprov").exists() for machine in pair)
 
 
 class TestStaticOfEnoslib(ProviderContract):

@@ -127,18 +127,10 @@ class SshMachine:
         (self.directory / "sshd_config").write_text(_CONFIG.format(more=more))
         self._through = through
         # What holds it is its process 1, so that no process there sees those of others.
-        unshare = [
-            "unshare",
-            "--net",
-            "--mount",
-            "--propagation",
-            "private",
-            "--pid",
-            "--fork",
-            "--kill-child",
-        ]
+        command = "setpriv --pdeathsig KILL"  # all is gone with the tests, however these end
+        command += " unshare --net --mount --propagation private --pid --fork --kill-child --mount-proc"
         self._unshare = subprocess.Popen(
-            [*unshare, "--mount-proc", "/bin/sh", "-c", _BEGIN, "sh", str(self.directory)],
+            [*command.split(), "/bin/sh", "-c", _BEGIN, "sh", str(self.directory)],
             start_new_session=True,
         )
         wait_until((self.directory / "begun").exists)

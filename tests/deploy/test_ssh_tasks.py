@@ -30,6 +30,17 @@ def test_ansible_runs_on_hosts_reached_by_ssh(deploy, static_layers, pair):
         assert [path.name for path in machine.home.iterdir() if path.name.startswith((".opti", ".ans"))] == []
 
 
+def test_variables_of_a_task_are_for_the_host_alone(deploy, static_layers):
+    """A PATH that leads nowhere here is one for there: the ssh does not have it."""
+    task = "- command: {argv: [/bin/sh, -c, 'echo $PATH $LD_PRELOAD']}\n    "
+    variables = "environment: {PATH: /of/the/host, LD_PRELOAD: /of/the/host.so}\n"
+    deployment = deploy(f"- hosts: edge\n  launch:\n  {task}{variables}", static_layers())
+    deployment.prepare()
+    deployment.launch()
+    out = next(deployment.directory.glob("logs/edge.*/launch-*.out"))
+    assert out.read_text() == "/of/the/host /of/the/host.so\n"
+
+
 def test_more_tasks_run_at_once_than_a_connection_takes(machines, deploy, static_layers):
     """An sshd takes ten sessions a connection by default: further ones get connections of their own."""
     machine = machines.make(more="MaxSessions 3")

@@ -150,20 +150,7 @@ class Connection:
     def _connect(self) -> Channel:
         self._socket = control_path(self._name)  # somebody may have tidied up since
         with tempfile.TemporaryFile() as errors:
-            process = subprocess.Popen(
-                [
-                    *self.machine.ssh(
-                        *("-o", "ControlMaster=auto", "-o", f"ControlPersist={self._persists}"),
-                        *("-o", f"ControlPath={self._socket}"),
-                    ),
-                    serving_command(self.machine),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env={**os.environ, CONNECTION_VARIABLE: self._deployment},
-                start_new_session=True,
-            )
+            process = self._begin(errors)
             assert process.stdin is not None  # noqa: S101  it is a pipe
             assert process.stdout is not None  # noqa: S101  it is a pipe
             with suppress(BrokenPipeError):
@@ -178,6 +165,24 @@ class Connection:
                 raise HostUnavailable(describe_failure(self.machine, errors.read().decode(errors="replace")))
         self.facts = first[0]["value"]
         return Channel(process, self.describe_loss)
+
+    def _begin(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start the ssh that makes the connection, and what serves the machine through it."""
+        shared = ("ControlMaster=auto", f"ControlPersist={self._persists}", f"ControlPath={self._socket}")
+        options = [part for option in shared for part in ("-o", option)]
+        try:
+            return subprocess.Popen(
+                [*self.machine.ssh(*options), serving_command(self.machine)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, CONNECTION_VARIABLE: self._deployment},
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise HostUnavailable(
+                f"{self.machine.shown}: it is reached by ssh, which is not here. Install OpenSSH's client."
+            ) from None
 
     def _forward(self, there: str, here: str) -> str:
         """Forward an address there to one here; another port is taken where that one is not free."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _LENGTH = struct.Struct(">I")
 _FAILURE_OF_SSH = 255
+_OURS = "OPTIPROV_"
 _PAHO = "paho.mqtt.client"
 
 
@@ -116,6 +117,14 @@ class SshHost(Host):
         self.environment()
         reach_services(services, self.connection)
 
+    def reach(self) -> None:
+        """Have it reached, as a machine may be away for a while.
+
+        Raises:
+            HostUnavailable: It cannot be reached; the message says why, and what to do.
+        """
+        self.connection.open()
+
     def start(
         self,
         argv: Sequence[str],
@@ -146,7 +155,7 @@ class SshHost(Host):
                     stdout=out,
                     stderr=err,
                     cwd="/",
-                    env={**os.environ, **environment, **self._marks()},
+                    env={**os.environ, **self._marks(environment)},
                     start_new_session=True,
                 )
         finally:
@@ -257,11 +266,11 @@ class SshHost(Host):
         except HostUnavailable:
             return None
 
-    def _marks(self) -> dict[str, str]:
-        from optiprov.deploy.journal import MARKER_VARIABLE
-
-        own = self._given.get(MARKER_VARIABLE)
-        return {} if own is None else {MARKER_VARIABLE: own}
+    def _marks(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The variables by which what stands here for a process of the host is found as that is."""
+        # Not the others: an ssh would take the PATH or LD_PRELOAD of the task for its own.
+        everything = {**self._given, **environment}
+        return {name: value for name, value in everything.items() if name.startswith(_OURS)}
 
     def _absolute(self, path: str) -> str:
         if path == "~" or path.startswith("~/"):

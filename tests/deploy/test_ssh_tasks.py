@@ -52,3 +52,35 @@ def test_more_tasks_run_at_once_than_a_connection_takes(machines, deploy, static
     deployment.prepare()
     deployment.launch()
     wait_until(lambda: not machine.running(name="sleep"))
+
+
+def told_environment(deploy, static_layers, tmp_path, **more):
+    """What a process of a host is told of a broker here with a login and a CA of its own."""
+    (tmp_path / "ca.pem").write_text("the CA")
+    environment = {
+        "OPTIPROV_BROKER": "mqtts://me:secret@127.0.0.1:19779/prefix",
+        "OPTIPROV_BROKER_CA": str(tmp_path / "ca.pem"),
+        "OPTIPROV_STORE": "http://elsewhere.example.org:22000",
+    }
+    workflow = (
+        "- hosts: edge\n  launch:\n"
+        "  - shell: echo $OPTIPROV_BROKER $OPTIPROV_STORE $(cat $OPTIPROV_BROKER_CA)\n"
+    )
+    deployment = deploy(workflow, static_layers(**more), environment=environment)
+    deployment.prepare()
+    deployment.launch()
+    return next(deployment.directory.glob("logs/edge.*/launch-*.out")).read_text().split(" ", 2)
+
+
+def test_broker_is_reached_through_the_connection(deploy, static_layers, tmp_path):
+    """At the address it has here, with its login and its CA; what is not on this machine stays as it is."""
+    assert told_environment(deploy, static_layers, tmp_path) == [
+        *("mqtts://me:secret@127.0.0.1:19779/prefix", "http://elsewhere.example.org:22000", "the CA\n"),
+    ]
+
+
+def test_broker_is_reached_directly_where_that_is_asked_for(deploy, static_layers, pair, tmp_path):
+    """At the address that this machine has for the host's."""
+    own = pair[1].gateway
+    broker = told_environment(deploy, static_layers, tmp_path, reach="direct")[0]
+    assert broker == f"mqtts://me:secret@{own}:19779/prefix"

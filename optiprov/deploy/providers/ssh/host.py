@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 import subprocess
 import sys
 import uuid
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from optiprov.deploy.placement import Placement
     from optiprov.deploy.providers.ssh.connection import Connection
 
-_LENGTH = struct.Struct(">I")
 _FAILURE_OF_SSH = 255
 _OURS = "OPTIPROV_"
 _PAHO = "paho.mqtt.client"
@@ -135,40 +133,30 @@ class SshHost(Host):
         stderr: Path,
     ) -> subprocess.Popen[bytes]:
         """Start a process on the machine; the one that is returned is its ssh, and ends as it does."""
-        self.connection.open()
         task = uuid.uuid4().hex
         asked = {
-            "task": task,
             "argv": list(argv),
             "chdir": self._absolute(chdir or "."),
             "environment": joined_variables(self.environment(), environment),
         }
-        text = json.dumps(asked).encode()
+        self.connection.call("ask", task, payload=json.dumps(asked).encode())
+        # The ssh itself holds the writing end of its input, so that this ends only with it; through the
+        # connection goes nothing: what is sent after the command waits for an acknowledgement, 40 ms.
         reading, writing = os.pipe()
-        # The ssh itself holds the writing end too, so that its input ends only with it.
+        os.close(writing)
         held = os.open(f"/proc/self/fd/{reading}", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            with stdout.open("ab") as out, stderr.open("ab") as err:
-                process = subprocess.Popen(
-                    [*self.connection.command(), running_command(self.connection.machine, self._base)],
-                    stdin=held,
-                    stdout=out,
-                    stderr=err,
-                    cwd="/",
-                    env={**os.environ, **self._marks(environment)},
-                    start_new_session=True,
-                )
-        finally:
-            os.close(held)
-            os.close(reading)
-            if sys.exc_info()[0] is not None:
-                os.close(writing)
+        os.close(reading)
+        with os.fdopen(held, "rb"), stdout.open("ab") as out, stderr.open("ab") as err:
+            process = subprocess.Popen(
+                [*self.connection.command(), running_command(self.connection.machine, self._base, task)],
+                stdin=held,
+                stdout=out,
+                stderr=err,
+                cwd="/",
+                env={**os.environ, **self._marks(environment)},
+                start_new_session=True,
+            )
         self._tasks[process.pid] = task
-        try:
-            with os.fdopen(writing, "wb") as pipe:
-                pipe.write(_LENGTH.pack(len(text)) + text)
-        except BrokenPipeError:  # it has failed already, as its exit status tells
-            return process
         return process
 
     def enclosed(self, argv: Sequence[str]) -> list[str]:

@@ -32,7 +32,6 @@ StrictModes no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
-MaxStartups 100
 MaxSessions 100
 LogLevel VERBOSE
 """

@@ -1,7 +1,12 @@
 """Tasks on hosts that are reached by SSH, beyond the table of tasks: of ansible-core, and many at a time."""
 
+import socket
+import threading
+
 import pytest
 
+from optiprov.deploy.providers.ssh.connection import Connection
+from optiprov.deploy.providers.ssh.machine import Machine
 from tests.waiting import wait_until
 
 
@@ -84,3 +89,22 @@ def test_broker_is_reached_directly_where_that_is_asked_for(deploy, static_layer
     own = pair[1].gateway
     broker = told_environment(deploy, static_layers, tmp_path, reach="direct")[0]
     assert broker == f"mqtts://me:secret@{own}:19779/prefix"
+
+
+def test_machine_that_turns_away_whoever_comes_while_many_log_in_is_tried_again(machines):
+    """As an sshd does (MaxStartups), that of a jump host first of all."""
+    machine = machines.make(more="MaxStartups 2")
+    settings = {"user": "root", "key_file": str(machines.key), "known_hosts": str(machines.known_hosts)}
+    connection = Connection(Machine(machine.address, **settings), "turned-away", "")
+    others = [socket.create_connection((machine.address, 22)) for _ in range(2)]
+    opening = threading.Thread(target=connection.open)
+    opening.start()
+    try:
+        wait_until(lambda: "MaxStartups" in machine.log.read_text())
+    finally:
+        for other in others:
+            other.close()
+        opening.join()
+        assert connection.is_open
+        connection.call("remove")
+        connection.close()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import subprocess
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +34,10 @@ IDLE_S = 10
 _EXIT_TIMEOUT_S = 5.0
 _FORWARD_TIMEOUT_S = 20.0
 _MOST_NOISE_LINES = 1000
+_PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2)
+_TURNED_AWAY = re.compile(
+    r"kex_exchange_identification|banner exchange: .*(reset|closed)|Connection reset by"
+)
 
 
 class Connection:
@@ -143,11 +150,22 @@ class Connection:
     def close(self) -> None:
         """End it, with what runs through it."""
         self.let_go()
-        with suppress(OSError, subprocess.TimeoutExpired):
+        with suppress(OSError):
             self._control("exit", timeout_s=_EXIT_TIMEOUT_S)
         remove_control_path(self._socket)
 
     def _connect(self) -> Channel:
+        """Connect; again where the other end had too many at once who connected (`MaxStartups` of sshd)."""
+        for pause_s in _PAUSES_S:
+            try:
+                return self._try()
+            except HostUnavailable as error:
+                if not _TURNED_AWAY.search(str(error)):
+                    raise
+                time.sleep(pause_s * random.uniform(0.5, 1.5))  # not all at once again
+        return self._try()
+
+    def _try(self) -> Channel:
         self._socket = control_path(self._name)  # somebody may have tidied up since
         with tempfile.TemporaryFile() as errors:
             process = self._begin(errors)
@@ -203,14 +221,18 @@ class Connection:
     def _control(
         self, order: str, *arguments: str, timeout_s: float = _FORWARD_TIMEOUT_S
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.machine.ssh("-o", f"ControlPath={self._socket}", "-O", order, *arguments),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        command = self.machine.ssh("-o", f"ControlPath={self._socket}", "-O", order, *arguments)
+        try:
+            return subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 1, "", f"no answer within {timeout_s:g} s")
 
 
 def end_connections(deployment: str) -> None:

@@ -31,10 +31,12 @@ def main() -> None:
     more = ["--destroy", "--output", str(directory)] if options.command == "deploy" else []
     before, started = os.times(), time.perf_counter()
     done = subprocess.run(
-        [_OPTIPROV, options.command, scenario, *more], stdout=subprocess.PIPE, text=True, check=True
+        [_OPTIPROV, options.command, scenario, *more], capture_output=True, text=True, check=False
     )
     wall_s, after = time.perf_counter() - started, os.times()
     cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    if done.returncode:
+        raise RuntimeError(f"optiprov {options.command} {scenario} failed: {done.stderr}")
     wanted = hosts_of(scenario)
     if options.command == "check":
         is_done = f"fine, {wanted} hosts" in done.stdout

@@ -11,14 +11,18 @@ from optiprov.deploy.problems import Problems
 from optiprov.deploy.providers import PROVIDERS, RESERVED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from optiprov.deploy.models import LayersServices
     from optiprov.deploy.placement import Placement
     from optiprov.deploy.problems import Problem
     from optiprov.deploy.yaml_source import YamlSource
 
-LOCAL = "local"
+LOCAL, STATIC = "local", "static"
+_NO_STATIC = (
+    "no machine is named for the host {host}. Name machines in `environment: static: hosts`, or its own in "
+    "the `servers` of its service."
+)
 MIN_HOSTS = 2
 _NO_MACHINES = (
     "the provenance service runs on this machine, which is the only one of 'local'. Remove the key, or have "
@@ -29,7 +33,7 @@ _NO_MACHINES = (
 def obstacles(
     source: YamlSource,
     content: LayersServices,
-    placements: Iterable[Placement],
+    placements: Sequence[Placement],
     provider: Callable[[str], str],
     *,
     is_chosen: bool,
@@ -47,6 +51,10 @@ def obstacles(
     lacking = dict.fromkeys(one.testbed for one in placements if one.testbed not in PROVIDERS)
     for testbed in lacking:
         source.report(problems, ("environment", testbed), _no_hosts(testbed))
+    if not (content.environment.static and content.environment.static.hosts):
+        homeless = [one for one in placements if one.testbed == STATIC and one.server is None]
+        for asked in dict.fromkeys(one.environment for one in homeless):
+            source.report(problems, ("environment", asked), _NO_STATIC.format(host=homeless[0].id))
     if content.provenance is not None and not is_chosen:
         first = content.environment.testbeds[0]
         asked = content.provenance.provider or first

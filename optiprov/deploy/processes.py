@@ -106,7 +106,10 @@ class ProcessTable:
 
         Raises:
             StoppedError: The processes are being ended.
+            OSError: The host cannot be reached, or the process cannot be started.
         """
+        if invocation.host is not None and self._is_open:
+            invocation.host.reach()  # not in the lock: others go on while one is tried to be reached
         environment = {**invocation.environment, **self.marks(invocation.stage)}
         with self._lock:
             if not self._is_open:

@@ -32,7 +32,6 @@ StrictModes no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
-MaxStartups 100
 MaxSessions 100
 LogLevel VERBOSE
 """
@@ -109,13 +108,14 @@ class SshMachine:
 
     Attributes:
         address: Its address.
+        gateway: That of this machine for it.
         home: Its home directory, as this machine sees it.
     """
 
     def __init__(self, machines, number, through, more):
         self._tag = f"{os.getpid() % 100_000}n{number}"
         first = 4 * number + 256 * (os.getpid() % 25_000)  # of the addresses from 10.100.0.0 on
-        self._gateway, self.address = (str(IPv4Address(_NETWORK + first + offset)) for offset in (1, 2))
+        self.gateway, self.address = (str(IPv4Address(_NETWORK + first + offset)) for offset in (1, 2))
         self.directory = machines.directory / f"machine-{number}"
         self.home, self.tmp = self.directory / "home", self.directory / "tmp"
         self.log = self.directory / "sshd.log"
@@ -127,18 +127,10 @@ class SshMachine:
         (self.directory / "sshd_config").write_text(_CONFIG.format(more=more))
         self._through = through
         # What holds it is its process 1, so that no process there sees those of others.
-        unshare = [
-            "unshare",
-            "--net",
-            "--mount",
-            "--propagation",
-            "private",
-            "--pid",
-            "--fork",
-            "--kill-child",
-        ]
+        command = "setpriv --pdeathsig KILL"  # all is gone with the tests, however these end
+        command += " unshare --net --mount --propagation private --pid --fork --kill-child --mount-proc"
         self._unshare = subprocess.Popen(
-            [*unshare, "--mount-proc", "/bin/sh", "-c", _BEGIN, "sh", str(self.directory)],
+            [*command.split(), "/bin/sh", "-c", _BEGIN, "sh", str(self.directory)],
             start_new_session=True,
         )
         wait_until((self.directory / "begun").exists)
@@ -213,7 +205,7 @@ class SshMachine:
         outer, inner = f"o{self._tag}", f"i{self._tag}"
         self._run_outside("ip", "link", "add", outer, "type", "veth", "peer", "name", inner)
         self._run_outside("ip", "link", "set", inner, "netns", str(self._first))
-        self._run_outside("ip", "addr", "add", f"{self._gateway}/30", "dev", outer)
+        self._run_outside("ip", "addr", "add", f"{self.gateway}/30", "dev", outer)
         self._run_outside("ip", "link", "set", outer, "up")
         for command in (
             ("addr", "add", f"{self.address}/30", "dev", inner),

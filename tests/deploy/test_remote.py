@@ -2,7 +2,6 @@
 
 import json
 import os
-import struct
 import subprocess
 
 import pytest
@@ -58,26 +57,28 @@ def test_host_is_served_and_runs_tasks_by_any_python_from_3_8_on(version, tmp_pa
     assert served.call("read", f"{directory}/none", 0, -1)[0]["error"]["type"] == "FileNotFoundError"
     assert served.call("hold_spools", f"{directory}/spool")[0]["value"] == {}
     assert served.call("allot_port")[0]["value"] >= 20_000
-    status, output = run(machine, directory, ["sh", "-c", "pwd; echo $OWN; exit 4"], {"OWN": "own"})
+    status, output = run(served, machine, ["sh", "-c", "pwd; echo $OWN; exit 4"], {"OWN": "own"})
     assert (status, output) == (4, f"{directory}\nown\n")
-    assert run(machine, directory, ["sh", "-c", "kill -9 $$"], {})[0] == 128 + 9
-    assert run(machine, directory, ["no-such-program"], {})[0] == 127
+    assert run(served, machine, ["sh", "-c", "kill -9 $$"], {})[0] == 128 + 9
+    assert run(served, machine, ["no-such-program"], {})[0] == 127
     served.call("remove")
     assert not (tmp_path / "there").exists()
     served.close()
 
 
-def run(machine, directory, argv, environment):
+def run(served, machine, argv, environment):
     """Run a task as sshd does; its status and output."""
+    directory = served.facts["directory"]
     environment = {"PATH": os.environ["PATH"], **environment}
-    asked = {"task": "task", "argv": argv, "chdir": directory, "environment": environment}
-    text = json.dumps(asked).encode()
+    asked = {"argv": argv, "chdir": directory, "environment": environment}
+    served.call("ask", "task", payload=json.dumps(asked).encode())
     with subprocess.Popen(
-        ["sh", "-c", running_command(machine, directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ["sh", "-c", running_command(machine, directory, "task")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
-        process.stdin.write(struct.pack(">I", len(text)) + text)
-        process.stdin.flush()
         output = process.stdout.read().decode()
+        process.wait()
     return process.returncode, output
 
 

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from optiprov.deploy import load_scenario
 from optiprov.deploy.providers.ssh.connection import Connection
 from optiprov.deploy.providers.ssh.failures import describe_failure
 from optiprov.deploy.providers.ssh.machine import Machine
@@ -118,13 +119,22 @@ def test_failures_of_all_hosts_are_told_at_once(deploy, static_layers):
     assert hosts == ["host cloud.master.1.1", "host edge.worker.1.1"]
 
 
-def test_machines_that_nobody_names_are_told(deploy):
-    """A testbed without machines, for a service without servers."""
-    deployment = deploy("[]\n", "environment: {static: }\nlayers:\n- {name: a, services: [{name: S}]}\n")
+@pytest.mark.parametrize(("environment", "provider"), [("{static: }", None), ("{g5k: {}}", "static")])
+def test_machines_that_nobody_names_are_told(write_scenario, environment, provider):
+    """A testbed without machines, for a service without servers: before anything is deployed."""
+    layers = f"environment: {environment}\nlayers:\n- {{name: a, services: [{{name: S}}]}}\n"
+    (obstacle,) = load_scenario(write_scenario(layers=layers), provider=provider).obstacles
+    assert "no machine is named for the host a.s.1.1. Name machines in" in str(obstacle)
+
+
+def test_ssh_that_is_not_installed_is_told(connect, monkeypatch):
+    """With what to install."""
+    monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(
-        DeploymentError, match=r"no machine is named for the host a\.s\.1\.1\. Name machines in"
+        HostUnavailable, match=r"reached by ssh, which is not here\. Install OpenSSH's client"
     ):
-        deployment.prepare()
+        connect()
+    monkeypatch.undo()
 
 
 def test_key_of_the_agent_is_used(connect, machines, monkeypatch):

@@ -147,6 +147,7 @@ class AppliedRules:
         self._journal.write(EVENT, links=len(wanted.links))
         state.is_changing = True
         state.write(self._directory)
+        self._own = None  # not known, should an emulator fail
         links = as_links(wanted.links)
         for group in self._groups:
             if group.emulator is not None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 COMMAND_TIMEOUT_S = 60.0
 _AT_ONCE = 16
 _ROUTES = 'for to in "$@"; do echo "to $to $(ip -o route get "$to" 2>&1 | head -n 1)"; done'
-_AS_ROOT = 'if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo -n "$@"; fi'
+_AS_ROOT = (  # tc and ip often lie where only root looks
+    'export PATH="$PATH:/usr/sbin:/sbin"; if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo -n "$@"; fi'
+)
 _OURS = f"tc qdisc show 2>/dev/null | sed -n 's/^qdisc htb {HANDLE}: dev \\([^ ]*\\) root.*/\\1/p'"
 _APPLY = (  # what is ours on other interfaces than those given goes; then the lines, if there are any
     f"for dev in $({_OURS}); do "

@@ -175,6 +175,13 @@ class Host(ABC):
 
     # What follows is of hosts that are other machines: what a process of this one stands for there.
 
+    def reach(self) -> None:  # noqa: B027  as the comment says
+        """Have it reached, before something is started on it.
+
+        Raises:
+            HostUnavailable: It cannot be reached.
+        """
+
     def end_process(self, process: subprocess.Popen[bytes]) -> None:  # noqa: B027  as the comment says
         """End what a process of this machine stands for on the host."""
 

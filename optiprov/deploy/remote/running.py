@@ -1,8 +1,8 @@
 """Runs one task on this host as the leader of a session of its own; a script that sshd starts.
 
-Its standard input has what to run, and then nothing more: end-of-file means that who started it is gone,
-or wants it ended. The task's output goes through a pipe, so that what it leaves running in the background
-neither holds the connection, nor dies of having lost its output: that goes to a file of the host.
+What to run was written into a file before. Its standard input has nothing: end-of-file means that who
+started it is gone, or wants it ended. The task's output goes through a pipe, so that what it leaves in the
+background neither holds the connection, nor dies of having lost its output: that goes to a file of the host.
 """
 
 from __future__ import annotations
@@ -12,30 +12,29 @@ import json
 import os
 import select
 import signal
-import struct
 import sys
-from typing import Any, NoReturn
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3)))
 
 from optiprov.deploy.remote.task_files import TASK_VARIABLE, TaskFiles
 
-_LENGTH = struct.Struct(">I")
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing takes longer than what it is for
+    from typing import Any, NoReturn
+
 _BLOCK_BYTES = 1 << 16
 _AMBIGUOUS = 255
 """The exit status that ssh has too, where it fails."""
 
 
-def main(directory: str) -> int:
-    """Run what standard input tells, and return its exit status.
+def main(directory: str, task: str) -> int:
+    """Run what was asked for, and return its exit status.
 
     Args:
         directory: The deployment's directory on this host.
+        task: The task.
     """
-    asked = _read_asked()
-    if asked is None:
-        return _AMBIGUOUS
-    task = str(asked["task"])
+    asked = _take_asked(directory, task)
     files = TaskFiles(os.path.join(directory, "tasks"))
     environment = {**asked["environment"], TASK_VARIABLE: task}
     changes, notifier = os.pipe()
@@ -63,22 +62,12 @@ def main(directory: str) -> int:
     return status
 
 
-def _read_asked() -> Any:
-    length = _read_exactly(_LENGTH.size)
-    if len(length) < _LENGTH.size:
-        return None
-    text = _read_exactly(_LENGTH.unpack(length)[0])
-    try:
-        return json.loads(text)
-    except ValueError:  # cut off
-        return None
-
-
-def _read_exactly(size: int) -> bytes:
-    content = b""
-    while len(content) < size and (block := os.read(0, size - len(content))):
-        content += block
-    return content
+def _take_asked(directory: str, task: str) -> Any:
+    path = os.path.join(directory, "asked", task)
+    with open(path, encoding="utf-8") as file:
+        asked = json.load(file)
+    os.unlink(path)
+    return asked
 
 
 def _become(asked: dict[str, Any], environment: dict[str, str], out: int, err: int) -> NoReturn:
@@ -171,4 +160,4 @@ class _Pump:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    os._exit(main(*sys.argv[1:]))  # all is written: tidying up would take as long as all else

@@ -9,12 +9,13 @@ import contextlib
 import json
 import os
 import signal
-from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.watchdog import end_processes, not_recycled, start_time
 
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing takes longer than what it is for
     from collections.abc import Sequence
+    from typing import Any
 
 TASK_VARIABLE = "OPTIPROV_SSH_TASK"
 _ENDED = ".ended"

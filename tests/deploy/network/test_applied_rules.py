@@ -218,6 +218,19 @@ def test_emulator_that_fails_fails_the_stage_and_is_tried_again(with_rules, reco
     assert len(recorder.applied) == 1
 
 
+def test_change_that_fails_leaves_nothing_for_granted(with_rules, recorder):
+    """What held before it is applied again, though it is what this process last had emulated."""
+    deployment = with_rules(CHOSEN)
+    deployment.prepare()
+    deployment.launch({"delay_ms": 28})
+    recorder.fails = True
+    with pytest.raises(DeploymentError, match="the host is gone"):
+        deployment.launch({"delay_ms": 5})
+    recorder.fails = False
+    deployment.launch({"delay_ms": 28})
+    assert [links[WORKER, MASTER] for links in recorder.applied] == [0.01, 0.028, 0.028]
+
+
 def test_hosts_that_share_an_address_are_not_ruled(with_rules, caplog):
     """It is told once, as the scenario's notice; the file has the reason, and there is nothing to measure."""
     deployment = with_rules(layers=LAYERS.replace("local:", "local: {isolation: files}"))

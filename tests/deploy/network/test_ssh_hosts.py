@@ -7,6 +7,7 @@ import sys
 import pytest
 import yaml
 
+from optiprov.deploy import reap_abandoned
 from optiprov.deploy.network.base import Link
 from optiprov.deploy.network.tc import TcEmulator, has_netem
 from optiprov.deploy.network.validation import QUICK
@@ -80,6 +81,8 @@ def test_rules_are_gone_from_machines_when_the_driver_is_killed(with_rules, link
         assert rates(linked[1]) == ["5Mbit"]
         driver.send_signal(signal.SIGKILL)
     wait_until(lambda: rates(linked[1]) == [])
+    reap_abandoned(tmp_path)
+    assert not any((machine.home / ".optiprov").exists() for machine in linked)
 
 
 def test_machine_without_netem_is_told_of(with_rules, deploy):

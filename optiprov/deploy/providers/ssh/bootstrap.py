@@ -69,14 +69,15 @@ def serving_input(machine: Machine, name: str, supervised: str) -> bytes:
     return f"{_BOOTSTRAP!r}\n{json.dumps({**asked, 'sources': _sources()})}\n".encode()
 
 
-def running_command(machine: Machine, directory: str) -> str:
+def running_command(machine: Machine, directory: str, task: str) -> str:
     """The command of the host that runs a task.
 
     Args:
         machine: The host's machine.
         directory: The deployment's directory there.
+        task: The task.
     """
-    return _python(machine, f"{directory}/lib/optiprov/deploy/remote/running.py", directory)
+    return _python(machine, f"{directory}/lib/optiprov/deploy/remote/running.py", directory, task)
 
 
 def entering_command(machine: Machine, directory: str, description: str) -> str:

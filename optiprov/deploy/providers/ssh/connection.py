@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import subprocess
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +34,10 @@ IDLE_S = 10
 _EXIT_TIMEOUT_S = 5.0
 _FORWARD_TIMEOUT_S = 20.0
 _MOST_NOISE_LINES = 1000
+_PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2)
+_TURNED_AWAY = re.compile(
+    r"kex_exchange_identification|banner exchange: .*(reset|closed)|Connection reset by"
+)
 
 
 class Connection:
@@ -147,27 +154,25 @@ class Connection:
     def close(self) -> None:
         """End it, with what runs through it."""
         self.let_go()
-        with suppress(OSError, subprocess.TimeoutExpired):
+        with suppress(OSError):
             self._control("exit", timeout_s=_EXIT_TIMEOUT_S)
         remove_control_path(self._socket)
 
     def _connect(self) -> Channel:
+        """Connect; again where the other end had too many at once who connected (`MaxStartups` of sshd)."""
+        for pause_s in _PAUSES_S:
+            try:
+                return self._try()
+            except HostUnavailable as error:
+                if not _TURNED_AWAY.search(str(error)):
+                    raise
+                time.sleep(pause_s * random.uniform(0.5, 1.5))  # not all at once again
+        return self._try()
+
+    def _try(self) -> Channel:
         self._socket = control_path(self._name)  # somebody may have tidied up since
         with tempfile.TemporaryFile() as errors:
-            process = subprocess.Popen(
-                [
-                    *self.machine.ssh(
-                        *("-o", "ControlMaster=auto", "-o", f"ControlPersist={self._persists}"),
-                        *("-o", f"ControlPath={self._socket}"),
-                    ),
-                    serving_command(self.machine),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env={**os.environ, CONNECTION_VARIABLE: self._deployment},
-                start_new_session=True,
-            )
+            process = self._begin(errors)
             assert process.stdin is not None  # noqa: S101  it is a pipe
             assert process.stdout is not None  # noqa: S101  it is a pipe
             with suppress(BrokenPipeError):
@@ -182,6 +187,24 @@ class Connection:
                 raise HostUnavailable(describe_failure(self.machine, errors.read().decode(errors="replace")))
         self.facts = first[0]["value"]
         return Channel(process, self.describe_loss)
+
+    def _begin(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start the ssh that makes the connection, and what serves the machine through it."""
+        shared = ("ControlMaster=auto", f"ControlPersist={self._persists}", f"ControlPath={self._socket}")
+        options = [part for option in shared for part in ("-o", option)]
+        try:
+            return subprocess.Popen(
+                [*self.machine.ssh(*options), serving_command(self.machine)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, CONNECTION_VARIABLE: self._deployment},
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise HostUnavailable(
+                f"{self.machine.shown}: it is reached by ssh, which is not here. Install OpenSSH's client."
+            ) from None
 
     def _forward(self, there: str, here: str) -> str:
         """Forward an address there to one here; another port is taken where that one is not free."""
@@ -202,14 +225,18 @@ class Connection:
     def _control(
         self, order: str, *arguments: str, timeout_s: float = _FORWARD_TIMEOUT_S
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.machine.ssh("-o", f"ControlPath={self._socket}", "-O", order, *arguments),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        command = self.machine.ssh("-o", f"ControlPath={self._socket}", "-O", order, *arguments)
+        try:
+            return subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 1, "", f"no answer within {timeout_s:g} s")
 
 
 def end_connections(deployment: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import struct
 import subprocess
 import sys
 import uuid
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from optiprov.deploy.placement import Placement
     from optiprov.deploy.providers.ssh.connection import Connection
 
-_LENGTH = struct.Struct(">I")
 _FAILURE_OF_SSH = 255
+_OURS = "OPTIPROV_"
 _PAHO = "paho.mqtt.client"
 
 
@@ -117,6 +116,14 @@ class SshHost(Host):
         self.environment()
         reach_services(services, self.connection)
 
+    def reach(self) -> None:
+        """Have it reached, as a machine may be away for a while.
+
+        Raises:
+            HostUnavailable: It cannot be reached; the message says why, and what to do.
+        """
+        self.connection.open()
+
     def start(
         self,
         argv: Sequence[str],
@@ -127,40 +134,30 @@ class SshHost(Host):
         stderr: Path,
     ) -> subprocess.Popen[bytes]:
         """Start a process on the machine; the one that is returned is its ssh, and ends as it does."""
-        self.connection.open()
         task = uuid.uuid4().hex
         asked = {
-            "task": task,
             "argv": list(argv),
             "chdir": self._absolute(chdir or "."),
             "environment": joined_variables(self.environment(), environment),
         }
-        text = json.dumps(asked).encode()
+        self.connection.call("ask", task, payload=json.dumps(asked).encode())
+        # The ssh itself holds the writing end of its input, so that this ends only with it; through the
+        # connection goes nothing: what is sent after the command waits for an acknowledgement, 40 ms.
         reading, writing = os.pipe()
-        # The ssh itself holds the writing end too, so that its input ends only with it.
+        os.close(writing)
         held = os.open(f"/proc/self/fd/{reading}", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            with stdout.open("ab") as out, stderr.open("ab") as err:
-                process = subprocess.Popen(
-                    [*self.connection.command(), running_command(self.connection.machine, self._base)],
-                    stdin=held,
-                    stdout=out,
-                    stderr=err,
-                    cwd="/",
-                    env={**os.environ, **environment, **self._marks()},
-                    start_new_session=True,
-                )
-        finally:
-            os.close(held)
-            os.close(reading)
-            if sys.exc_info()[0] is not None:
-                os.close(writing)
+        os.close(reading)
+        with os.fdopen(held, "rb"), stdout.open("ab") as out, stderr.open("ab") as err:
+            process = subprocess.Popen(
+                [*self.connection.command(), running_command(self.connection.machine, self._base, task)],
+                stdin=held,
+                stdout=out,
+                stderr=err,
+                cwd="/",
+                env={**os.environ, **self._marks(environment)},
+                start_new_session=True,
+            )
         self._tasks[process.pid] = task
-        try:
-            with os.fdopen(writing, "wb") as pipe:
-                pipe.write(_LENGTH.pack(len(text)) + text)
-        except BrokenPipeError:  # it has failed already, as its exit status tells
-            return process
         return process
 
     def enclosed(self, argv: Sequence[str]) -> list[str]:
@@ -275,11 +272,11 @@ class SshHost(Host):
         self.write(json.dumps(content).encode(), description, name="", mode=0o600)
         return entering_command(self.connection.machine, self._base, description)
 
-    def _marks(self) -> dict[str, str]:
-        from optiprov.deploy.journal import MARKER_VARIABLE
-
-        own = self._given.get(MARKER_VARIABLE)
-        return {} if own is None else {MARKER_VARIABLE: own}
+    def _marks(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The variables by which what stands here for a process of the host is found as that is."""
+        # Not the others: an ssh would take the PATH or LD_PRELOAD of the task for its own.
+        everything = {**self._given, **environment}
+        return {name: value for name, value in everything.items() if name.startswith(_OURS)}
 
     def _absolute(self, path: str) -> str:
         if path == "~" or path.startswith("~/"):

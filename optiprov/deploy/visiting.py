@@ -111,7 +111,6 @@ class Visit:
         provider = make_provider(placement.testbed)
         try:
             (host,) = provider.deploy([placement], request)
-            self._have_client(host)
             yield host
         finally:
             provider.detach()
@@ -129,15 +128,6 @@ class Visit:
             return {}
         service.look()
         return service.client_environment()
-
-    def _have_client(self, host: Host) -> None:
-        """Have a host that records find the capture client where it was given it."""
-        from optiprov.deploy.client_archive import ARCHIVE_NAME
-        from optiprov.deploy.providers.base import PROVENANCE_ROLE
-
-        archive = self.directory / ARCHIVE_NAME
-        if PROVENANCE_ROLE in host.roles and not host.has_client and archive.exists():
-            host.give_client(archive)
 
 
 def _listed(hosts: Sequence[str]) -> str:

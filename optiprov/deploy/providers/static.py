@@ -55,6 +55,8 @@ class StaticProvider(Provider):
         """Connect to the machines and make a directory for each host."""
         self._name = deployment_name(request)
         machines = self.machines(placements, request)
+        if request.is_visit:
+            return [self._visit(*one, request) for one in zip(placements, machines, strict=True)]
         made = {placement.id for placement in placements if placement.id in request.made}
         for machine in dict.fromkeys(machines):
             self._connections[machine] = Connection(
@@ -157,23 +159,34 @@ class StaticProvider(Provider):
             "facts": connection.facts,
         }
 
+    def _visit(self, placement: Placement, machine: Machine, request: HostRequest) -> SshHost:
+        """A host as it is: connecting as others do would end what runs by a connection that was lost."""
+        host = _host(placement, Connection(machine, self._name, ""), request.made[placement.id], request)
+        host.visit(request.environment_of(placement))
+        return host
+
     def _deploy_one(
         self, placement: Placement, machine: Machine, record: Mapping[str, Any], request: HostRequest
     ) -> SshHost:
-        connection = self._connections[machine]
-        connection.know(record["facts"])
-        address, address6 = record["addresses"]
-        host = SshHost(
-            placement,
-            connection,
-            addresses=(address, address6),
-            port=int(record["port"]),
-            local_dir=request.directory / "hosts" / placement.id,
-        )
+        host = _host(placement, self._connections[machine], record, request)
         # One that was made already may be away for now.
         with suppress(*([HostUnavailable] if placement.id in request.made else [])):
             host.make(request.environment_of(placement), request.services)
         return host
+
+
+def _host(
+    placement: Placement, connection: Connection, record: Mapping[str, Any], request: HostRequest
+) -> SshHost:
+    connection.know(record["facts"])
+    address, address6 = record["addresses"]
+    return SshHost(
+        placement,
+        connection,
+        addresses=(address, address6),
+        port=int(record["port"]),
+        local_dir=request.directory / "hosts" / placement.id,
+    )
 
 
 def deployment_name(request: HostRequest) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shlex
 import subprocess
 import tempfile
 import threading
@@ -68,6 +69,7 @@ class Connection:
         self._lock = threading.RLock()
         self._channel: Channel | None = None
         self._forwards: dict[str, str] = {}
+        self._is_visit = False
 
     @property
     def is_open(self) -> bool:
@@ -123,10 +125,30 @@ class Connection:
             HostUnavailable: The machine cannot be reached, or forwards nothing.
         """
         with self._lock:
-            self.open()
+            if not self._is_visit:
+                self.open()
             if address not in self._forwards:
-                self._forwards[address] = self._forward(address, address)
-            return self._forwards[address]
+                with suppress(*([HostUnavailable] if self._is_visit else [])):
+                    self._forwards[address] = self._forward(address, address)
+            return self._forwards.get(address, address)
+
+    def visit(self) -> None:
+        """Use it as it stands, and never make it: what runs there by the old one would be ended."""
+        self._is_visit = True
+
+    def put(self, content: bytes, path: str) -> None:
+        """Write a file there, readable by the user alone, with nothing but an ssh.
+
+        Raises:
+            HostUnavailable: That cannot be done; the message says why.
+        """
+        place, unfinished = shlex.quote(path), f"{shlex.quote(path)}.$$"
+        script = f"umask 077 && cat > {unfinished} && mv {unfinished} {place}"
+        done = subprocess.run(
+            [*self.command(), f"sh -c {shlex.quote(script)}"], input=content, capture_output=True, check=False
+        )
+        if done.returncode != 0:
+            raise HostUnavailable(describe_failure(self.machine, done.stderr.decode(errors="replace")))
 
     def command(self, *options: str) -> list[str]:
         """What goes before a command to run it on the machine, by this connection.

@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optiprov.deploy.providers.base import Host, joined_variables
+from optiprov.deploy.providers.base import PROVENANCE_ROLE, Host, joined_variables
 from optiprov.deploy.providers.ssh import enclosing
 from optiprov.deploy.providers.ssh.bootstrap import entering_command, running_command
 from optiprov.deploy.providers.ssh.files import SshFiles
@@ -116,6 +116,21 @@ class SshHost(Host):
         self.environment()
         reach_services(services, self.connection)
 
+    def visit(self, environment: Mapping[str, str]) -> None:
+        """Take it as another process made it, for `shell_command` alone.
+
+        Args:
+            environment: The variables of its processes, as they hold on this machine.
+        """
+        from optiprov.deploy.client_archive import ARCHIVE_NAME, PAHO_NAME
+
+        self.connection.visit()
+        given = [name for name in FILES if name in environment]
+        files = {name: f"{self.scratch_dir}/{Path(environment[name]).name}" for name in given}
+        self._given = {**environment, **files}
+        if PROVENANCE_ROLE in self.roles:  # one of the two may not be there, which Python passes over
+            self._path = [f"{self._directory}/{name}" for name in (ARCHIVE_NAME, PAHO_NAME)]
+
     def reach(self) -> None:
         """Have it reached, as a machine may be away for a while.
 
@@ -162,7 +177,9 @@ class SshHost(Host):
 
     def enclosed(self, argv: Sequence[str]) -> list[str]:
         """The command of this machine that runs another one on the host; nothing there ends with it."""
-        enter = self._entering("host")
+        description = f"{self.scratch_dir}/host.json"
+        self.write(self._description(), description, name="", mode=0o600)
+        enter = entering_command(self.connection.machine, self._base, description)
         ssh = self.connection.command()
         script = [sys.executable, "-S", "-E", "-s", str(Path(enclosing.__file__)), str(len(ssh))]
         return [*script, *ssh, enter, *argv]
@@ -170,15 +187,21 @@ class SshHost(Host):
     def shell_command(
         self, argv: Sequence[str], *, has_terminal: bool, forwards: Sequence[str] = ()
     ) -> list[str]:
-        """The ssh that runs another command on the host, as `enclosed` does."""
-        command = f"{self._entering('shell')} {shlex.join(argv)}"
+        """The ssh that runs another command on the host, as `enclosed` does.
+
+        Raises:
+            HostUnavailable: The machine cannot be reached.
+        """
+        machine, description = self.connection.machine, f"{self.scratch_dir}/shell.json"
+        self.connection.put(self._description(), description)
+        command = f"{entering_command(machine, self._base, description)} {shlex.join(argv)}"
         terminal = ["-t"] if has_terminal else []
         if not forwards:
             return [*self.connection.command(*terminal), command]
         # By a connection of its own: those of the shared one would stay when the command has ended.
         ports = [word for forward in forwards for word in ("-L", forward)]
         alone = ("-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes")
-        return [*self.connection.machine.ssh(*alone, *ports, *terminal), command]
+        return [*machine.ssh(*alone, *ports, *terminal), command]
 
     def give_client(self, archive: Path) -> None:
         """Copy the client to the host, and put it first on the path of Python; with paho where that lacks."""
@@ -265,12 +288,9 @@ class SshHost(Host):
         except HostUnavailable:
             return None
 
-    def _entering(self, name: str) -> str:
-        """What goes before the words of a command there, so that it runs as those of the host do."""
-        description = f"{self.scratch_dir}/{name}.json"
-        content = {"environment": self.environment(), "directory": self.working_dir}
-        self.write(json.dumps(content).encode(), description, name="", mode=0o600)
-        return entering_command(self.connection.machine, self._base, description)
+    def _description(self) -> bytes:
+        """What a command is told there so that it runs as those of the host do."""
+        return json.dumps({"environment": self.environment(), "directory": self.working_dir}).encode()
 
     def _marks(self, environment: Mapping[str, str]) -> dict[str, str]:
         """The variables by which what stands here for a process of the host is found as that is."""

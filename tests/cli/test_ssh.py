@@ -11,7 +11,6 @@ import yaml
 
 from optiprov.deploy import Experiment
 from optiprov.deploy.experiment_state import locked
-from optiprov.deploy.providers.ssh.connection import end_connections
 from optiprov.deploy.watchdog import find_processes
 from optiprov.errors import ScenarioError
 from tests.deploy.ssh_machines import SshMachines, require_machines
@@ -215,7 +214,7 @@ def test_ssh_host_has_a_terminal_and_job_control(machine, deploy, terminal, shel
 
 
 def test_visit_of_an_ssh_host_leaves_what_runs_there(machine, deploy, shell):
-    """Also after its connection was lost: connecting anew, as a step does, would end it."""
+    """It connects as a user does: connecting as a step does may end what an earlier connection has there."""
     host, environment = machine
     experiment = deploy(environment)
     workflow = "- hosts: edge\n  prepare:\n  - {shell: exec sleep 300, poll: 0}\n"
@@ -223,10 +222,11 @@ def test_visit_of_an_ssh_host_leaves_what_runs_there(machine, deploy, shell):
     Experiment.open(experiment).prepare()
     wait_until(lambda: len(host.running(name="sleep")) == 2)
     running = sorted(host.running(name="sleep"))
-    end_connections(json.loads((experiment / "experiment.json").read_text())["id"])
+    (noted,) = (host.home / ".optiprov").glob("*/connection.json")
+    before = noted.stat().st_mtime_ns
     status, output, errors = shell(experiment, "1.1", "--", "sh", "-c", 'pwd; echo "$OPTIPROV_SPOOL"')
     assert (status, output.count("/edge.worker.1.1/")) == (0, 2), errors
-    assert sorted(host.running(name="sleep")) == running
+    assert (noted.stat().st_mtime_ns, sorted(host.running(name="sleep"))) == (before, running)
 
 
 def test_ports_of_an_ssh_host_are_forwarded_while_the_command_runs(machine, deploy, terminal, shell):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FINAL_KEY = "optiprov_final"
 
 Kind = Literal["final", "stopped", "failed"]
+Reason = Literal["given", "initial design", "model", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Suggestion:
     """
 
     config: dict[str, Any]
-    reason: Literal["given", "initial design", "model", "unseen"]
+    reason: Reason
     predicted: float | None = None
     predicted_std: float | None = None
 
@@ -123,9 +124,7 @@ class Ledger:
         - A stopped trial counts as the worse of its last value and the median of the finals: a value at low
           fidelity must not pass for a good one.
         - A failed trial counts as the worst value seen.
-        - A trial in flight counts as what the model predicted for it when it was suggested (kriging
-          believer; Ginsbourger et al. 2010, https://hal.science/hal-00260579), or as the median of the
-          finals if there was no model; so does a trial that was stopped before it reported.
+          A trial that was stopped before it reported counts as that median.
         """
         sign = -1.0 if self.mode == "max" else 1.0
         outcomes = self.observations
@@ -142,10 +141,23 @@ class Ledger:
             elif seen.kind == "stopped":
                 value = max(value, middle) if math.isfinite(value) else middle
             told.append((seen.config, value))
-        for suggestion in self.pending.values():
-            lie = middle if suggestion.predicted is None else sign * suggestion.predicted
-            told.append((suggestion.config, lie))
         return told
+
+    def lies(self) -> list[tuple[dict[str, Any], float]]:
+        """What to tell a model of the trials in flight, as `targets` does; empty without finals.
+
+        Each counts as what the model predicted for it when it was suggested (kriging believer; Ginsbourger
+        et al. 2010, https://hal.science/hal-00260579), but not as better than the best that was seen: a
+        model that believes in what it hopes for hopes for more. Without a model it is the median.
+        """
+        sign = -1.0 if self.mode == "max" else 1.0
+        finals = [sign * seen.value for seen in self.observations if seen.kind == "final"]
+        if not finals:
+            return []
+        return [
+            (one.config, median(finals) if one.predicted is None else max(sign * one.predicted, min(finals)))
+            for one in self.pending.values()
+        ]
 
     def state(self) -> dict[str, Any]:
         """The ledger as JSON-able values."""

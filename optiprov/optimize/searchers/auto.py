@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from optiprov.errors import InputError
 from optiprov.optimize.searchers.bayesian import Bayesian
 from optiprov.optimize.searchers.ledger_search import LedgerSearch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from optiprov.optimize.searchers.proposer import Proposer
     from optiprov.optimize.space import SearchSpace
 
@@ -15,16 +18,33 @@ if TYPE_CHECKING:
 class AutoSearch(LedgerSearch):
     """Finds good configurations in few trials, whatever the parameters are, and whether values are noisy.
 
-    Sobol's points come first, then what a Gaussian process expects to improve most (`Bayesian`): integers
-    and categories are what they are, noise is estimated, trials in flight count as what was expected of
-    them. Everything else is as of `LedgerSearch`.
+    Sobol's points come first, then what a Gaussian process expects to improve most: integers and categories
+    are what they are, noise is estimated, trials in flight count as what is expected of them. Everything
+    else is as of `LedgerSearch`.
+
+    Args:
+        space: As of `LedgerSearch`.
+        n_initial_points: Size of the initial design; by default two more than three for each parameter.
+        options: The others of `LedgerSearch`.
     """
+
+    def __init__(
+        self,
+        space: SearchSpace | Mapping[str, Any] | None = None,
+        *,
+        n_initial_points: int | None = None,
+        **options: Any,
+    ) -> None:
+        if n_initial_points is not None and n_initial_points < 1:
+            raise InputError(f"n_initial_points needs to be at least 1, got {n_initial_points}. Raise it.")
+        self._n_initial_points = n_initial_points
+        super().__init__(space, **options)
 
     def _make_proposer(self, space: SearchSpace) -> Proposer:
         return Bayesian(space)
 
     def _design_size(self, space: SearchSpace) -> int:
-        return 3 * len(space) + 2
+        return self._n_initial_points or 3 * len(space) + 2
 
     def recommend(self) -> dict[str, Any] | None:
         """The configuration of which the model expects most, among those evaluated to their end.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optiprov.capture import Data, File, Task, Workflow
-    from optiprov.optimize import Optimization
+    from optiprov.optimize import Optimization, maximize, minimize
     from optiprov.store import connect
 
 __version__ = "0.1.0"
@@ -21,9 +21,21 @@ _HOMES = {
     "Task": "optiprov.capture",
     "Workflow": "optiprov.capture",
     "connect": "optiprov.store",
+    "maximize": "optiprov.optimize",
+    "minimize": "optiprov.optimize",
 }
 
-__all__ = ["Data", "File", "Optimization", "Task", "Workflow", "__version__", "connect"]
+__all__ = [
+    "Data",
+    "File",
+    "Optimization",
+    "Task",
+    "Workflow",
+    "__version__",
+    "connect",
+    "maximize",
+    "minimize",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """How good the best of 60 evaluations is: optiprov's default searcher and its peers, in one run.
 
-Each search is a process of its own with one thread for linear algebra. All are given the same seeds.
+Searches run in processes with one thread for linear algebra. All are given the same seeds. With noise, what
+counts is the noise-free value of the configuration that is recommended in the end.
 """
 
 from __future__ import annotations
@@ -15,15 +16,38 @@ import time
 import warnings
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+Runs: TypeAlias = "dict[str, dict[str, list[dict[str, Any]]]]"
+"""What came out, by problem and contestant."""
 
 _OUT = Path(__file__).parents[2] / "results" / "search_quality"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Job(NamedTuple):
+    """One search.
+
+    Attributes:
+        problem: The name of the function.
+        contestant: The name of who searches.
+        seed: Of the contestant, and of the noise.
+        evaluations: How many there are.
+        in_flight: How many at a time.
+        noise: The standard deviation of what values are multiplied by.
+    """
+
+    problem: str
+    contestant: str
+    seed: int
+    evaluations: int
+    in_flight: int
+    noise: float
 
 
 def main() -> None:
@@ -37,25 +61,34 @@ def main() -> None:
     parser.add_argument(
         "--in-flight", type=int, default=1, help="how many configurations are evaluated at a time"
     )
-    parser.add_argument("--only", nargs="*", help="names of contestants", default=list(CONTESTANTS))
+    parser.add_argument(
+        "--noise",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="standard deviation of the noise that values are multiplied by, such as 0.035",
+    )
+    parser.add_argument(
+        "--only", nargs="*", choices=list(CONTESTANTS), help="of whom", default=list(CONTESTANTS)
+    )
     parser.add_argument("--out", type=Path, help="where table, curves and figures go", default=_OUT)
     options = parser.parse_args()
     present = [name for name in options.only if is_there(name)]
     jobs = [
-        (problem.name, name, seed, options.evaluations, options.in_flight)
+        Job(problem.name, name, seed, options.evaluations, options.in_flight, options.noise)
         for problem in PROBLEMS
         for name in present
         for seed in range(options.seeds)
     ]
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {
-        problem.name: {name: [] for name in present} for problem in PROBLEMS
-    }
+    found: Runs = {problem.name: {name: [] for name in present} for problem in PROBLEMS}
     with multiprocessing.get_context("spawn").Pool(initializer=_one_thread) as pool:
         for number, (job, outcome) in enumerate(pool.imap(_search, jobs), 1):
-            found[job[0]][job[1]].append(outcome)
+            found[job.problem][job.contestant].append(outcome)
             sys.stderr.write(f"\r{number} of {len(jobs)} searches")
     sys.stderr.write("\n")
     about = f"{options.seeds} seeds, {options.evaluations} evaluations, {options.in_flight} at a time"
+    if options.noise:
+        about += f", noise of {options.noise:.1%}"
     missing = [name for name in options.only if name not in present]
     table = _table(found, about, missing)
     sys.stdout.write(table)
@@ -70,44 +103,44 @@ def _one_thread() -> None:
         os.environ[name] = "1"
 
 
-def _search(job: tuple[str, str, int, int, int]) -> tuple[tuple[str, str, int, int, int], dict[str, Any]]:
-    """One search: the least regret after each evaluation, and the CPU time of a proposal at the end."""
+def _search(job: Job) -> tuple[Job, dict[str, Any]]:
+    """One search: the regret after each evaluation, and the CPU time of a proposal at the end."""
     from experiments.search_quality.contestants import CONTESTANTS
     from experiments.search_quality.problems import PROBLEMS
 
     warnings.simplefilter("ignore")
-    problem_name, name, seed, evaluations, in_flight = job
-    problem = next(one for one in PROBLEMS if one.name == problem_name)
-    contestant = CONTESTANTS[name](problem.space, seed)
-    running: list[tuple[Any, float]] = []
-    values: list[float] = []
+    problem = next(one for one in PROBLEMS if one.name == job.problem)
+    contestant = CONTESTANTS[job.contestant](problem.space, job.seed)
+    rng = np.random.default_rng(job.seed)
+    running: list[tuple[Any, Mapping[str, Any]]] = []
+    seen: list[tuple[float, Mapping[str, Any]]] = []
+    regrets: list[float] = []
     taken_s: list[float] = []
     asked = 0
-    while len(values) < evaluations:
-        while asked < evaluations and len(running) < in_flight:
+    while len(seen) < job.evaluations:
+        while asked < job.evaluations and len(running) < job.in_flight:
             started = time.process_time()
-            handle, config = contestant.ask()
+            running.append(contestant.ask())
             taken_s.append(time.process_time() - started)
             asked += 1
-            running.append((handle, problem.function(config)))
-        handle, value = running.pop(0)
+        handle, config = running.pop(0)
+        value = problem.function(config) * (1 + job.noise * rng.standard_normal())
         started = time.process_time()
         contestant.tell(handle, value)
         taken_s[-1] += time.process_time() - started
-        values.append(value)
-    return job, {
-        "seed": seed,
-        "regret": np.minimum.accumulate(values).tolist(),
-        "suggestion_cpu_s": median(taken_s[-5:]),
-    }
+        seen.append((value, config))
+        recommended = contestant.recommend() if job.noise else None
+        best = min(seen, key=lambda one: one[0])[1]
+        regrets.append(problem.regret(best if recommended is None else recommended))
+    return job, {"seed": job.seed, "regret": regrets, "suggestion_cpu_s": median(taken_s[-5:])}
 
 
-def _table(found: dict[str, dict[str, list[dict[str, Any]]]], about: str, missing: Sequence[str]) -> str:
+def _table(found: Runs, about: str, missing: Sequence[str]) -> str:
     from experiments.search_quality.problems import PROBLEMS
 
     names = list(next(iter(found.values())))
     lines = [
-        f"Simple regret: the best of {about}; median [quartiles].",
+        f"Simple regret: {about}; median [quartiles].",
         "",
         f"| problem | bar | {' | '.join(names)} |",
         f"| --- | --- | {' | '.join('---' for _ in names)} |",
@@ -132,7 +165,7 @@ def _spread(values: Sequence[float]) -> str:
     return f"{middle:.2g} [{low:.2g}..{high:.2g}]"
 
 
-def _draw(found: dict[str, dict[str, list[dict[str, Any]]]], about: str, path: Path) -> None:
+def _draw(found: Runs, about: str, path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -149,7 +182,7 @@ def _draw(found: dict[str, dict[str, list[dict[str, Any]]]], about: str, path: P
         axes.set(yscale="log", title=problem, xlabel="evaluations")
     all_axes[0].set_ylabel("simple regret (median, quartiles)")
     all_axes[-1].legend()
-    figure.suptitle(f"Best value found above the minimum: {about}")
+    figure.suptitle(f"Above the minimum: {about}")
     figure.savefig(path, dpi=120)
 
 

@@ -29,6 +29,10 @@ class Contestant(ABC):
     def tell(self, handle: Any, value: float) -> None:
         """The value of a configuration."""
 
+    def recommend(self) -> Mapping[str, Any] | None:
+        """What to take in the end, under noise; None: that with the best value seen."""
+        return None
+
 
 class _Auto(Contestant):
     def __init__(self, space: SearchSpace, seed: int) -> None:
@@ -42,6 +46,9 @@ class _Auto(Contestant):
 
     def tell(self, handle: Any, value: float) -> None:
         self._search.on_trial_complete(handle, {"value": value})
+
+    def recommend(self) -> Mapping[str, Any] | None:
+        return self._search.recommend()
 
 
 class _Random(Contestant):

@@ -21,21 +21,27 @@ class Problem:
     Attributes:
         name: What it is called.
         space: Where.
-        function: Its value, less its minimum: the simple regret of a configuration.
+        function: Its value at a configuration.
+        minimum: The lowest of its values.
         bar: The median regret after 60 evaluations that is asked for.
     """
 
     name: str
     space: SearchSpace
     function: Callable[[Mapping[str, Any]], float]
+    minimum: float
     bar: float
+
+    def regret(self, config: Mapping[str, Any]) -> float:
+        """How far its value at a configuration is above the minimum."""
+        return max(self.function(config) - self.minimum, 0.0)
 
 
 def _branin(config: Mapping[str, Any]) -> float:
     """Branin 1972: two dimensions, three minima."""
     x, y = config["x"], config["y"]
     parabola = y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6
-    return float(parabola**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10 - 0.39788735772973816)
+    return float(parabola**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10)
 
 
 _HEIGHTS = np.array([1.0, 1.2, 3.0, 3.2])
@@ -60,7 +66,7 @@ _CENTRES = 1e-4 * np.array(
 def _hartmann6(config: Mapping[str, Any]) -> float:
     """Hartmann 1973: six dimensions, six minima, of which the second best is 0.12 above the best."""
     point = np.array([config[f"x{index}"] for index in range(6)])
-    return float(3.322368011391339 - _HEIGHTS @ np.exp(-np.sum(_WIDTHS * (point - _CENTRES) ** 2, axis=1)))
+    return -float(_HEIGHTS @ np.exp(-np.sum(_WIDTHS * (point - _CENTRES) ** 2, axis=1)))
 
 
 def _rosenbrock(config: Mapping[str, Any]) -> float:
@@ -70,17 +76,25 @@ def _rosenbrock(config: Mapping[str, Any]) -> float:
 
 
 PROBLEMS = (
-    Problem("Branin", SearchSpace((Uniform("x", -5.0, 10.0), Uniform("y", 0.0, 15.0))), _branin, bar=0.0005),
+    Problem(
+        "Branin",
+        SearchSpace((Uniform("x", -5.0, 10.0), Uniform("y", 0.0, 15.0))),
+        _branin,
+        minimum=0.39788735772973816,
+        bar=0.0005,
+    ),
     Problem(
         "Hartmann6",
         SearchSpace(tuple(Uniform(f"x{index}", 0.0, 1.0) for index in range(6))),
         _hartmann6,
+        minimum=-3.322368011391339,
         bar=0.01,
     ),
     Problem(
         "integer Rosenbrock",
         SearchSpace(tuple(RandInt(f"x{index}", -5, 10) for index in range(4))),
         _rosenbrock,
+        minimum=0.0,
         bar=202.0,
     ),
 )

@@ -46,13 +46,16 @@ class Study:
 
     Raises:
         InputError: the plan, or the scenario, cannot be used; nothing has been started.
+        MissingExtraError: what the searcher needs is not installed.
     """
 
     def __init__(self, plan: StudyPlan) -> None:
         for name, value in (("num_samples", plan.num_samples), ("max_concurrent", plan.max_concurrent)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} is a whole number from 1 on, got {value!r}.")
-        self._plan = plan
+        from optiprov.optimize.strategies import with_strategies  # imports ray
+
+        self._plan = with_strategies(plan)
         self._optimization = plan.optimization
         self._load_scenario().warn()
 

@@ -1,6 +1,8 @@
 """What every searcher with a ledger does, against Ray's real searcher interface."""
 
+import json
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,12 +11,26 @@ from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.search_generator import SearchGenerator
 
 from optiprov.errors import InputError, SearchSpaceError
-from optiprov.optimize.searchers import AutoSearch, Observation, SkOptSearch
+from optiprov.optimize.searchers import AutoSearch, Observation, OptunaSearch, SkOptSearch
+from optiprov.optimize.searchers.optuna import is_there
 from optiprov.optimize.space import Choice, SearchSpace, Uniform
 from tests.optimize.searching import FINAL, GRID, MIXED, drive, loss, slope
 
+CONTENDERS = [
+    pytest.param(SkOptSearch, id="skopt"),
+    pytest.param(AutoSearch, id="auto"),
+    pytest.param(partial(AutoSearch, num_samples=1000), id="auto-large"),
+    *(
+        pytest.param(partial(OptunaSearch, sampler=name), id=name)
+        for name in ("tpe", "cmaes", "nsga2", "gp")
+        if name != "gp" or is_there(name)
+    ),
+]
+HAVE_A_MEAN = (SkOptSearch, AutoSearch)
+"""Those that say what they expect; Optuna's do not."""
 
-@pytest.fixture(params=[SkOptSearch, AutoSearch])
+
+@pytest.fixture(params=CONTENDERS)
 def searcher(request):
     """Makes a searcher that minimizes `loss`."""
 
@@ -64,7 +80,19 @@ def test_model_is_told_of_trials_in_flight(searcher):
     assert min(abs(a - b) for i, a in enumerate(pending) for b in pending[:i]) > 1e-4
     held = search.suggestions["p0"]
     assert held.reason in ("model", "unseen")
-    assert held.predicted is not None
+
+
+@pytest.mark.parametrize("searcher", HAVE_A_MEAN)
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_suggestions_say_what_the_model_expects(searcher, mode):
+    """In the objective's own sign, with its uncertainty."""
+    space = SearchSpace((Uniform("x", 0.0, 1.0),))
+    sign = 1.0 if mode == "min" else -1.0
+    search = searcher(space, metric="loss", mode=mode, seed=1, n_initial_points=6)
+    drive(search, 8, lambda c: sign * (50 + (c["x"] - 0.3) ** 2))
+    search.suggest("p0")
+    held = search.suggestions["p0"]
+    assert held.predicted == pytest.approx(sign * 50, abs=1)
     assert held.predicted_std is not None
 
 
@@ -86,6 +114,7 @@ def test_save_and_restore_go_on_where_they_were(searcher, tmp_path):
     search = searcher(n_initial_points=4)
     drive(search, 7, in_flight=2)
     search.save(str(tmp_path / "state"))
+    assert json.loads((tmp_path / "state").read_text())["seed"] == 1
     again = searcher(seed=99, n_initial_points=4)
     again.restore(str(tmp_path / "state"))
     assert again.suggestions == search.suggestions

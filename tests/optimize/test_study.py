@@ -37,6 +37,19 @@ def test_scheduler_stops_the_application_of_a_trial_that_falls_behind(tmp_path: 
         run.wait_gone()
 
 
+def test_study_of_attributes_searches_as_they_and_the_command_line_say(tmp_path: Path):
+    """Without a run(): what the class does not say is the default, and the command line has the last word."""
+    options = ("--scheduler", "median", "--max-concurrent", "2", "--seed", "3")
+    with study(tmp_path, MODES.with_name("short.py"), *options) as run:
+        assert run.wait() == 0, run.text()
+        settings = json.loads(connect(run.store).studies()["settings"][0])
+        assert (settings["search"], settings["scheduler"]) == ("auto", "median")
+        assert (settings["num_samples"], settings["max_concurrent"], settings["seed"]) == (3, 2, 3)
+        trials = connect(run.store).trials("study")
+        assert len(trials) == 3
+        assert (trials["status"] == "finished").any()
+
+
 def test_service_killed_in_mid_study_loses_no_record(tmp_path: Path):
     """The service is killed twice while trials emit; every record of every trial is stored exactly once."""
     with study(tmp_path, TEST_MODES=",".join(["fine"] * 6)) as run:

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optiprov.optimize.searchers.auto import AutoSearch
     from optiprov.optimize.searchers.observations import Observation
+    from optiprov.optimize.searchers.optuna import OptunaSearch
+    from optiprov.optimize.searchers.sampled import DesignSearch
     from optiprov.optimize.searchers.skopt import SkOptSearch
 
-_MODULES = {"AutoSearch": "auto", "Observation": "observations", "SkOptSearch": "skopt"}
+_MODULES = {
+    "AutoSearch": "auto",
+    "DesignSearch": "sampled",
+    "Observation": "observations",
+    "OptunaSearch": "optuna",
+    "SkOptSearch": "skopt",
+}
 
-__all__ = ["AutoSearch", "Observation", "SkOptSearch"]
+__all__ = ["AutoSearch", "DesignSearch", "Observation", "OptunaSearch", "SkOptSearch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from scipy.stats import qmc
 from optiprov.optimize.searchers.blas import one_blas_thread
 from optiprov.optimize.searchers.expected_improvement import ranked
 from optiprov.optimize.searchers.gaussian_process import fit
-from optiprov.optimize.searchers.proposer import Proposal, Proposer
+from optiprov.optimize.searchers.proposer import ModelProposer, Proposal
 from optiprov.optimize.searchers.scaling import Scaling
 from optiprov.optimize.searchers.unit_space import UnitSpace
 
@@ -31,7 +31,7 @@ MAX_VALUES = 250
 _UNSEEN = 500
 
 
-class Bayesian(Proposer):
+class Bayesian(ModelProposer):
     """Proposes where a Gaussian process expects the greatest improvement.
 
     Values that spread over orders of magnitude are explained better by a power of them, which is taken
@@ -64,14 +64,11 @@ class Bayesian(Proposer):
         """
         rng = np.random.default_rng(seed)
         with one_blas_thread():
-            points = self._unit.points([config for config, _ in targets])
-            values = np.array([value for _, value in targets])
-            chosen = _worth_fitting(values)
-            process, scaling = self._fit(points[chosen], values[chosen])
-            best = float(process.predict(points[chosen])[0].min())
+            process, scaling, points = self._fit_part(targets)
+            best = float(process.predict(points)[0].min())
             if pending:
                 process = process.believing(self._unit.points([config for config, _ in pending]))
-            best_first = ranked(process, self._unit, points[chosen], best, rng)
+            best_first = ranked(process, self._unit, points, best, rng)
             configs = (self._unit.config(point) for point in best_first)
             fresh = next((config for config in configs if self.key(config) not in known), None)
             config = fresh or self._best_unseen(process, known, seed) or self._unit.config(best_first[0])
@@ -82,9 +79,8 @@ class Bayesian(Proposer):
     def expected(self, targets: Sequence[Target]) -> list[float]:
         """What is expected, without noise, of configurations whose noisy values are known."""
         with one_blas_thread():
-            points = self._unit.points([config for config, _ in targets])
-            process, scaling = self._fit(points, np.array([value for _, value in targets]))
-            means, variances = process.predict(points)
+            process, scaling, _ = self._fit_part(targets)
+            means, variances = process.predict(self._unit.points([config for config, _ in targets]))
         pairs = zip(means, np.sqrt(variances), strict=True)
         return [scaling.undo(float(mean), float(deviation))[0] for mean, deviation in pairs]
 
@@ -103,6 +99,13 @@ class Bayesian(Proposer):
             return None
         means, _ = process.predict(self._unit.points(configs))
         return configs[int(np.argmin(means))]
+
+    def _fit_part(self, targets: Sequence[Target]) -> tuple[GaussianProcess, Scaling, Array]:
+        """Fit to the targets that are worth it; return their points with the process."""
+        values = np.array([value for _, value in targets])
+        chosen = _worth_fitting(values)
+        points = self._unit.points([targets[index][0] for index in chosen])
+        return *self._fit(points, values[chosen]), points
 
     def _fit(self, points: Array, values: Array) -> tuple[GaussianProcess, Scaling]:
         """The process that explains values best, of them or of a power of them."""

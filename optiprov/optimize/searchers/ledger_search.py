@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from optiprov.optimize.searchers.observations import Reason
-    from optiprov.optimize.searchers.proposer import Proposer
+    from optiprov.optimize.searchers.proposer import Key, Proposer
 
 STATE_VERSION = 2
 
@@ -53,7 +53,8 @@ class LedgerSearch(Searcher):  # type: ignore[misc]
         SearchSpaceError: A space that is not understood, or a point outside it.
     """
 
-    _has_model = True
+    takes_num_samples = False
+    """Whether the constructor has a use for the number of trials, as `num_samples`."""
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class LedgerSearch(Searcher):  # type: ignore[misc]
         self._constants: dict[str, Any] = {}
         self._proposer: Proposer | None = None
         self._proposer_state: Any = None
+        self._keys: list[Key] = []
         if space is not None:
             known = space if isinstance(space, SearchSpace) else SearchSpace.from_tune(space)
             self._constants = dict(known.constants)
@@ -201,6 +203,7 @@ class LedgerSearch(Searcher):  # type: ignore[misc]
         self._check_names(state["names"])
         self._metric, self._mode, self.seed = state["metric"], state["mode"], state["seed"]
         self._ledger.restore(state["ledger"])
+        self._keys = []
         self._given, self._design = list(state["given"]), state["design"]
         self._names, self._proposer_state = state["names"], state["proposer"]
         if self._proposer is not None:
@@ -241,19 +244,24 @@ class LedgerSearch(Searcher):  # type: ignore[misc]
         """Decide what to try next."""
         if self._given:
             return Suggestion(self._given.pop(0), "given")
-        known = {proposer.key(config) for config in self._ledger.known_configs()}
+        known = self._known(proposer)
         while self._design:
             config = self._design.pop(0)
             if proposer.key(config) not in known:
                 return Suggestion(config, "initial design")
-        targets = self._ledger.targets()
-        if targets and self._has_model:
-            proposal = proposer.propose(targets, known, self._draw_seed(), self._ledger.lies())
-            mean = -proposal.mean if self._mode == "max" else proposal.mean
-            reason: Reason = "unseen" if proposal.is_unseen_sample else "model"
-            return Suggestion(proposal.config, reason, mean, proposal.std)
-        unseen = proposer.unseen(known, self._draw_seed(), 1)
-        return Suggestion(unseen[0] if unseen else proposer.space.sample(self._rng), "unseen")
+        seed = self._draw_seed()
+        proposal = proposer.next(self._ledger, known, seed)
+        if proposal is None:
+            unseen = proposer.unseen(known, seed, 1)
+            return Suggestion(unseen[0] if unseen else proposer.space.sample(self._rng), "unseen")
+        mean = -proposal.mean if self._mode == "max" and proposal.mean is not None else proposal.mean
+        reason: Reason = "unseen" if proposal.is_unseen_sample else "model"
+        return Suggestion(proposal.config, reason, mean, proposal.std)
+
+    def _known(self, proposer: Proposer) -> set[Key]:
+        """The keys of every configuration that was evaluated or is in flight; they are made once."""
+        self._keys += [proposer.key(seen.config) for seen in self._ledger.since(len(self._keys))]
+        return {*self._keys, *(proposer.key(one.config) for one in self._ledger.pending.values())}
 
     def _draw_seed(self) -> int:
         return int(self._rng.integers(2**31 - 1))

@@ -80,9 +80,23 @@ class Ledger:
     @property
     def observations(self) -> list[Observation]:
         """Every outcome so far, in the order of completion."""
+        return self.since(0)
+
+    def __len__(self) -> int:
+        return len(self._done)
+
+    def since(self, first: int) -> list[Observation]:
+        """The outcomes from the one of this index on, in the order of completion.
+
+        What an earlier call has returned as final is "stopped" in a later one where the first mark (see
+        `has_marks`) was seen between them.
+        """
+        done = self._done[first:]
+        if not (self.has_marks and self._unmarked):
+            return done
         return [
-            replace(seen, kind="stopped") if self.has_marks and index in self._unmarked else seen
-            for index, seen in enumerate(self._done)
+            replace(seen, kind="stopped") if index in self._unmarked else seen
+            for index, seen in enumerate(done, first)
         ]
 
     def report(self, trial_id: str, result: Mapping[str, Any], metric: str) -> None:
@@ -112,11 +126,6 @@ class Ledger:
         """Add an outcome."""
         self._done.append(observation)
 
-    def known_configs(self) -> list[dict[str, Any]]:
-        """Every configuration that was evaluated or is in flight."""
-        seen = [observation.config for observation in self._done]
-        return seen + [suggestion.config for suggestion in self.pending.values()]
-
     def targets(self) -> list[tuple[dict[str, Any], float]]:
         """What to tell a model that minimizes: (configuration, value to minimize); empty without finals.
 
@@ -133,11 +142,11 @@ class Ledger:
             return []
         middle = median(finals)
         told = []
-        reached = [sign * seen.value for seen in outcomes if math.isfinite(seen.value)]
+        worst = max(sign * seen.value for seen in outcomes if math.isfinite(seen.value))
         for seen in outcomes:
             value = sign * seen.value
             if seen.kind == "failed":
-                value = max(reached)
+                value = worst
             elif seen.kind == "stopped":
                 value = max(value, middle) if math.isfinite(value) else middle
             told.append((seen.config, value))

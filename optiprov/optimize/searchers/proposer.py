@@ -12,6 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from optiprov.optimize.searchers.observations import Ledger
     from optiprov.optimize.space import SearchSpace
 
 Key: TypeAlias = "tuple[Any, ...]"
@@ -26,14 +27,14 @@ class Proposal:
 
     Attributes:
         config: The configuration, plain Python values, constants included.
-        mean: What the model expects there, to be minimized.
+        mean: What the model expects there, to be minimized; None of a model that does not say.
         std: The standard deviation that goes with it.
         is_unseen_sample: Whether the model's choice was known already, and this is the best of others.
     """
 
     config: dict[str, Any]
-    mean: float
-    std: float
+    mean: float | None = None
+    std: float | None = None
     is_unseen_sample: bool = False
 
 
@@ -52,16 +53,16 @@ class Proposer(ABC):
         """An initial design of so many configurations."""
 
     @abstractmethod
-    def propose(
-        self, targets: Sequence[Target], known: set[Key], seed: int, pending: Sequence[Target] = ()
-    ) -> Proposal:
-        """Fit to targets and propose the next configuration.
+    def next(self, ledger: Ledger, known: set[Key], seed: int) -> Proposal | None:
+        """Propose the next configuration.
 
         Args:
-            targets: Configurations and the value there, to be minimized; not empty.
+            ledger: The outcomes so far, and what is in flight.
             known: The keys of configurations that are proposed only if the space has no other left.
             seed: Of all randomness of this proposal.
-            pending: Configurations in flight, and what may be believed of the value there.
+
+        Returns:
+            None where the outcomes are nothing to go by.
         """
 
     def state(self) -> Any:
@@ -102,3 +103,25 @@ class Proposer(ABC):
             if len(found) == count:
                 break
         return list(found.values())
+
+
+class ModelProposer(Proposer):
+    """Proposes by a model that is fitted anew to all outcomes, each as one number."""
+
+    def next(self, ledger: Ledger, known: set[Key], seed: int) -> Proposal | None:
+        """Propose from what the ledger has for a model that minimizes."""
+        targets = ledger.targets()
+        return self.propose(targets, known, seed, ledger.lies()) if targets else None
+
+    @abstractmethod
+    def propose(
+        self, targets: Sequence[Target], known: set[Key], seed: int, pending: Sequence[Target] = ()
+    ) -> Proposal:
+        """Fit to targets and propose the next configuration.
+
+        Args:
+            targets: Configurations and the value there, to be minimized; not empty.
+            known: As of `next`.
+            seed: As of `next`.
+            pending: Configurations in flight, and what may be believed of the value there.
+        """

@@ -10,13 +10,14 @@ from scipy.stats import qmc
 
 from optiprov.errors import InputError
 from optiprov.optimize.searchers.ledger_search import LedgerSearch
-from optiprov.optimize.searchers.proposer import Proposal, Proposer
+from optiprov.optimize.searchers.proposer import Proposer
 from optiprov.optimize.searchers.unit_space import UnitSpace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from optiprov.optimize.searchers.proposer import Key, Target
+    from optiprov.optimize.searchers.observations import Ledger
+    from optiprov.optimize.searchers.proposer import Key
     from optiprov.optimize.space import SearchSpace
 
 DESIGNS = ("random", "lhs", "sobol", "halton", "grid")
@@ -53,11 +54,9 @@ class Design(Proposer):
             shares = qmc.Sobol(dimensions, rng=rng).random(2 ** max(size - 1, 0).bit_length())[:size]
         return [unit.config(point) for point in unit.from_uniform(shares)]
 
-    def propose(
-        self, targets: Sequence[Target], known: set[Key], seed: int, pending: Sequence[Target] = ()
-    ) -> Proposal:
-        """Not called: there is no model."""
-        raise NotImplementedError
+    def next(self, ledger: Ledger, known: set[Key], seed: int) -> None:
+        """Nothing: outcomes change no design."""
+        del ledger, known, seed
 
     def _grid(self, size: int) -> list[dict[str, Any]]:
         for parameter in self.space:
@@ -78,27 +77,35 @@ class DesignSearch(LedgerSearch):
     Args:
         space: As of `LedgerSearch`.
         kind: Which.
-        size: How many configurations it has: the number of trials. A grid has all there are.
+        num_samples: How many configurations it has; after a grid, which may have
+            fewer, the search is finished.
         options: The others of `LedgerSearch`.
 
     Raises:
         InputError: A kind that does not exist, or a grid over a continuum.
     """
 
-    _has_model = False
+    takes_num_samples = True
 
     def __init__(
         self,
         space: SearchSpace | Mapping[str, Any] | None = None,
         *,
         kind: str = "random",
-        size: int = 1,
+        num_samples: int = 1,
         **options: Any,
     ) -> None:
         if kind not in DESIGNS:
             raise InputError(f"a design cannot be {kind!r}. Use one of {', '.join(DESIGNS)}.")
-        self._kind, self._size = kind, size
+        self._kind, self._size = kind, num_samples
         super().__init__(space, **options)
+
+    def suggest(self, trial_id: str) -> Any:
+        """Propose the configuration of a trial; `FINISHED` after the last of a grid."""
+        is_asked_again = trial_id in self.suggestions
+        if self._kind == "grid" and not (is_asked_again or self._given or self._design):
+            return self.FINISHED
+        return super().suggest(trial_id)
 
     def _make_proposer(self, space: SearchSpace) -> Design:
         return Design(space, self._kind)

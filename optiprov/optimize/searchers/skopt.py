@@ -73,7 +73,6 @@ class SkOptSearch(LedgerSearch):
             self._told = evaluated_points(optimizer)
             seed = optimizer.specs["args"].get("random_state") if seed is None else seed
             space = space_of(optimizer) if space is None else space
-        self._has_model = self._settings.has_model
         super().__init__(
             space,
             metric=metric,

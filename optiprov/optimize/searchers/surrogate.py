@@ -18,11 +18,12 @@ import numpy as np
 
 from optiprov.errors import InputError
 from optiprov.optimize.searchers.blas import one_blas_thread
-from optiprov.optimize.searchers.proposer import Proposal, Proposer
+from optiprov.optimize.searchers.proposer import ModelProposer, Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from optiprov.optimize.searchers.observations import Ledger
     from optiprov.optimize.searchers.proposer import Key, Target
     from optiprov.optimize.space import SearchSpace
 
@@ -79,7 +80,7 @@ class Settings:
         return not (isinstance(self.base_estimator, str) and self.base_estimator.upper() == "DUMMY")
 
 
-class Surrogate(Proposer):
+class Surrogate(ModelProposer):
     """Proposes configurations by scikit-optimize.
 
     Its state are the gains of the acquisition functions of `gp_hedge`, and their candidates.
@@ -103,6 +104,10 @@ class Surrogate(Proposer):
             else:
                 points = list(generator.generate(dimensions, size, random_state=seed))
         return [self.space.decode(point) for point in points]
+
+    def next(self, ledger: Ledger, known: set[Key], seed: int) -> Proposal | None:
+        """As of `ModelProposer`; nothing where there is no model."""
+        return super().next(ledger, known, seed) if self.settings.has_model else None
 
     def propose(
         self, targets: Sequence[Target], known: set[Key], seed: int, pending: Sequence[Target] = ()

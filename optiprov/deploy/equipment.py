@@ -38,6 +38,7 @@ class Equipment:
         supervised: What marks the processes that end with this process, `NAME=value`.
         is_detached: Whether the deployment outlives this process.
         on_play: Called with the stage when a play of it has ended.
+        keeps_checkpoints: Whether the hosts keep what their processes can go on from.
 
     Attributes:
         hosts: The hosts, in the order of the scenario; none before `provide`.
@@ -57,6 +58,7 @@ class Equipment:
         supervised: str,
         is_detached: bool,
         on_play: Callable[[str], None],
+        keeps_checkpoints: bool,
     ) -> None:
         self.hosts: list[Host] = []
         self.processes: ProcessTable | None = None
@@ -70,6 +72,7 @@ class Equipment:
         self._supervised = supervised
         self._is_detached = is_detached
         self._on_play = on_play
+        self._keeps_checkpoints = keeps_checkpoints
         self._infrastructure = Infrastructure(scenario)
         self._monitor = HostMonitor(deployment_id, directory, journal)
         self._supervisor: Supervisor | None = None
@@ -100,6 +103,7 @@ class Equipment:
             client_environment=self._client_environment,
             made=made,
             is_detached=self._is_detached,
+            keeps_checkpoints=self._keeps_checkpoints,
         )
         if self._supervisor is None:
             self.supervise()

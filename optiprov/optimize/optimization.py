@@ -13,7 +13,7 @@ from optiprov.optimize.plan import StudyOptions, StudyPlan
 from optiprov.optimize.searchers.observations import FINAL_KEY
 from optiprov.optimize.space import SearchSpace
 from optiprov.optimize.study import Study
-from optiprov.optimize.trial import METRICS
+from optiprov.optimize.trial import DONE, METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ class Optimization:
         scheduler: its scheduler, as of `tune`.
         max_concurrent: how many of its trials run at a time.
         resumes: whether the application, paused by a scheduler, goes on from what it has left in the
-            directory OPTIPROV_CHECKPOINT_DIR.
+            directory OPTIPROV_CHECKPOINT_DIR (docs/searching.md).
 
     Raises:
         InputError: an argument that cannot be used.
@@ -296,6 +296,8 @@ class Optimization:
         self.trial.outcome.metrics.update(plain)
         if self.trial.is_finalized:
             plain |= {FINAL_KEY: True, METRICS: dict(self.trial.outcome.metrics)}
+            if self.resumes:
+                plain[DONE] = True  # no scheduler may pause what has ended
             self._has_reported_final = True
         if self._send_report is None:
             raise WorkError("This is for run_objective(): nobody listens here.")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ray.tune.schedulers import HyperBandForBOHB
 from ray.tune.search import ConcurrencyLimiter
 
+from optiprov.errors import InputError
 from optiprov.optimize.schedulers import check_scheduler, make_scheduler, pauses_trials
 from optiprov.optimize.searchers.registry import DEFAULT, make_searcher
 
@@ -24,15 +26,18 @@ def with_strategies(plan: StudyPlan) -> StudyPlan:
     scheduler, search = plan.scheduler, plan.search_alg
     scheduler_name = scheduler if isinstance(scheduler, str) else None
     if scheduler_name is not None:
-        scheduler = make_scheduler(scheduler_name)
+        scheduler = make_scheduler(scheduler_name, plan.num_samples)
     search_name = DEFAULT if search is None else search if isinstance(search, str) else None
+    if search_name == "bohb" and not isinstance(scheduler, HyperBandForBOHB):
+        raise InputError("the search 'bohb' learns from HyperBand alone. Use the scheduler hyperband.")
     if search_name is not None:
         search = _searcher(search_name, plan, is_limited=not pauses_trials(scheduler))
     if scheduler is not None:
         check_scheduler(
             scheduler,
+            search,
             resumes=plan.optimization.resumes,
-            limit=search.max_concurrent if isinstance(search, ConcurrencyLimiter) else None,
+            max_concurrent=plan.max_concurrent,
             num_samples=plan.num_samples,
         )
     return replace(

@@ -22,7 +22,7 @@ from optiprov.optimize.readback import retry_unavailable
 from optiprov.optimize.record import Outcome, copy_scenario, read_outcome
 from optiprov.optimize.results import StudyResult, write_results
 from optiprov.optimize.service import StudyService
-from optiprov.optimize.trial import TrialPlace
+from optiprov.optimize.trial import TrialPlace, trial_number
 from optiprov.records import Status, StudyBegin, StudyEnd, TrialClose, new_id, now_us
 from optiprov.store import Provenance, connect
 from optiprov.wire import BrokerAddress
@@ -183,6 +183,7 @@ class Study:
             broker_ca=_absolute(BrokerAddress.parse(service.mqtt).ca),
             seed=self._optimization.seed,
             duration_s=self._optimization.duration_s,
+            resumes=self._optimization.resumes,
         )
 
     def _search(self, place: TrialPlace, client: Client, ray: RaySession, interrupts: Interrupts) -> None:
@@ -263,8 +264,9 @@ def _deliver_trial(client: Client, study: str, trial: Path, broker: BrokerAddres
     for spool in spools:
         _send(spool, broker)
     if has_left:
-        outcome = read_outcome(trial) or Outcome(Status.STOPPED, INTERRUPTED)
-        client.emit(TrialClose(f"{study}-{trial.name}", now_us(), outcome.status, outcome.reason))
+        number = trial_number(trial.name)
+        outcome = read_outcome(trial.with_name(number)) or Outcome(Status.STOPPED, INTERRUPTED)
+        client.emit(TrialClose(f"{study}-{number}", now_us(), outcome.status, outcome.reason))
     if not any(trial.glob("hosts/*/spool")):
         shutil.rmtree(trial / "hosts", ignore_errors=True)
 

@@ -12,7 +12,11 @@ from optiprov.optimize.searchers.registry import SEARCHERS, make_searcher
 from optiprov.optimize.space import Choice, LogRandInt, QUniform, RandInt, SearchSpace
 from tests.optimize.searching import FINAL, MIXED, drive, loss
 
-EXTRAS = {"optuna-gp": ("torch", "torch"), "hyperopt": ("hyperopt", "hyperopt")}
+EXTRAS = {
+    "optuna-gp": ("torch", "torch"),
+    "hyperopt": ("hyperopt", "hyperopt"),
+    "bohb": ("hpbandster", "bohb"),
+}
 STEPS = SearchSpace(
     (
         RandInt("kernel_size", 2, 5),

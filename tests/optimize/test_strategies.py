@@ -129,7 +129,7 @@ def test_schedulers_by_name_end_no_trial_for_having_come_far():
         "fifo": FIFOScheduler,
         "asha": AsyncHyperBandScheduler,
         "median": MedianStoppingRule,
-        "hyperband": HyperBandScheduler,
+        "hyperband": HyperBandForBOHB,
     }
     assert list(SCHEDULERS) == list(expected)
     for name, kind in expected.items():
@@ -140,7 +140,7 @@ def test_schedulers_by_name_end_no_trial_for_having_come_far():
 
 @pytest.mark.parametrize(
     "scheduler",
-    [HyperBandScheduler(), HyperBandForBOHB(), MedianStoppingRule(hard_stop=False), "hyperband"],
+    [HyperBandScheduler(max_t=3), HyperBandForBOHB(), MedianStoppingRule(hard_stop=False), "hyperband"],
 )
 def test_schedulers_that_pause_need_an_application_that_resumes(scheduler):
     """The message says what to declare; with that, they are taken."""
@@ -167,14 +167,39 @@ def test_largest_bracket_is_what_hyperband_fills():
 def test_hyperband_under_a_limit_that_starves_its_brackets_is_refused():
     """Paused trials count in Ray's limiter; a searcher without it is taken, and one by name gets none."""
     search = SkOptSearch(SPACE)
-    limited = ConcurrencyLimiter(search, max_concurrent=2)
     changes = {"scheduler": HyperBandScheduler(max_t=13), "max_concurrent": 2, "num_samples": 24}
-    with pytest.raises(InputError, match=r"max_concurrent=2\) stops nothing: it compares up to 9 trials"):
-        with_strategies(plan_of(Resuming(), search_alg=limited, **changes))
+    for kind, limited in (
+        ("ConcurrencyLimiter", ConcurrencyLimiter(search, max_concurrent=2)),
+        ("BasicVariantGenerator", BasicVariantGenerator(max_concurrent=2)),
+    ):
+        with pytest.raises(InputError, match=rf"{kind}\(max_concurrent=2\) stops .* up to 9 trials"):
+            with_strategies(plan_of(Resuming(), search_alg=limited, **changes))
     wide = ConcurrencyLimiter(search, max_concurrent=9)
     for fine in (search, wide, BasicVariantGenerator(), "random", None):
         plan = with_strategies(plan_of(Resuming(), search_alg=fine, **changes))
         assert not isinstance(plan.search_alg, ConcurrencyLimiter) or plan.search_alg is wide
+
+
+def test_hyperband_with_too_few_trials_at_a_time_is_refused():
+    """Ray's own never fills its first bracket then; that of the name begins with the largest."""
+    with pytest.raises(InputError, match=r"1 trials at a time stops nothing: its first bracket has 3"):
+        with_strategies(plan_of(Resuming(), scheduler=HyperBandScheduler(max_t=13)))
+    scheduler = with_strategies(plan_of(Resuming(), scheduler="hyperband", num_samples=24)).scheduler
+    assert largest_bracket(scheduler, 24) == 9
+
+
+def test_bohbs_hyperband_needs_a_searcher_that_is_told_of_pauses():
+    """Searchers of ours are; Ray's random one is not."""
+    scheduler = HyperBandForBOHB(max_t=3)
+    with pytest.raises(InputError, match="BasicVariantGenerator does not listen"):
+        with_strategies(plan_of(Resuming(), scheduler=scheduler, search_alg=BasicVariantGenerator()))
+    with_strategies(plan_of(Resuming(), scheduler=scheduler, search_alg=SkOptSearch(SPACE)))
+
+
+def test_bohb_needs_hyperband():
+    """It learns from nothing else."""
+    with pytest.raises(InputError, match="Use the scheduler hyperband"):
+        with_strategies(plan_of(Resuming(), search_alg="bohb", scheduler="asha"))
 
 
 class Recorded(Optimization):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 PROVENANCE_ROLE = "provenance"
+CHECKPOINT_VARIABLE = "OPTIPROV_CHECKPOINT_DIR"
 """The role whose hosts get the capture client and its environment."""
 
 
@@ -35,6 +36,8 @@ class HostRequest:
             the role `provenance`.
         made: What the journal says of hosts that an earlier process made, by id: they are as they were.
         is_detached: Whether hosts outlive this process.
+        keeps_checkpoints: Whether each host has a directory for its processes to go on from
+            (OPTIPROV_CHECKPOINT_DIR in their environment).
     """
 
     inputs: Sequence[Path]
@@ -44,6 +47,7 @@ class HostRequest:
     client_environment: Mapping[str, str] = field(default_factory=dict)
     made: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     is_detached: bool = False
+    keeps_checkpoints: bool = False
 
     def environment_of(self, placement: Placement) -> dict[str, str]:
         """The variables for the processes of one host."""
@@ -65,6 +69,7 @@ class Host(ABC):
         shell: The program that runs shell commands.
         files: Its files.
         has_client: Whether its processes find the capture client without `give_client`.
+        checkpoint_dir: Where its processes leave what they can go on from; None where that is not kept.
     """
 
     placement: Placement
@@ -77,6 +82,7 @@ class Host(ABC):
     shell: str
     files: HostFiles
     has_client: bool = False
+    checkpoint_dir: str | None = None
 
     @property
     def id(self) -> str:

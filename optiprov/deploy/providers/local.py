@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optiprov.deploy.ports import PortAllotment
-from optiprov.deploy.providers.base import Host, HostRequest, Provider
+from optiprov.deploy.providers.base import CHECKPOINT_VARIABLE, Host, HostRequest, Provider
 from optiprov.deploy.providers.isolation import SHELL, Isolation, Mask
 from optiprov.deploy.providers.limits import limiting_command
 from optiprov.deploy.providers.local_files import LocalFiles
@@ -69,6 +69,12 @@ class LocalHost(Host):
         self.files = LocalFiles(self._absolute, self._outside)
         tmp = str(TMP if isolation.is_private else directory / "tmp")
         self._environment = _environment(self._home, tmp, self.spool_dir, environment)
+
+    def keep_checkpoints(self, directory: Path) -> None:
+        """Have its processes leave there what they can go on from."""
+        directory.mkdir(exist_ok=True)
+        self.checkpoint_dir = str(directory)
+        self._environment = {**self._environment, CHECKPOINT_VARIABLE: self.checkpoint_dir}
 
     def start(
         self,
@@ -208,12 +214,15 @@ class LocalProvider(Provider):
         self._isolations.append(isolation)
         limiting = limiting_command(placement.limits, len(self._directories) - 1)
         environment = request.environment_of(placement)
-        return LocalHost(placement, port, directory, isolation, environment, limiting)
+        host = LocalHost(placement, port, directory, isolation, environment, limiting)
+        if request.keeps_checkpoints:
+            host.keep_checkpoints(directory / "checkpoint")
+        return host
 
 
 def remove_directory(directory: Path) -> None:
     """Remove the directory of a host, but a spool that is not empty."""
-    for name in ("work", "home", "tmp"):
+    for name in ("work", "home", "tmp", "checkpoint"):
         shutil.rmtree(directory / name, ignore_errors=True)
     (directory / "fstab").unlink(missing_ok=True)
     for left in (directory / "spool", directory, directory.parent):

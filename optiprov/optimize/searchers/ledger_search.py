@@ -141,6 +141,12 @@ class LedgerSearch(Searcher):  # type: ignore[misc]
         """Note the outcome of a trial."""
         self._ledger.complete(trial_id, result, self._metric or "", error=error)
 
+    def on_pause(self, trial_id: str) -> None:
+        """Nothing: a paused trial is in flight. BOHB's scheduler tells all searchers."""
+
+    def on_unpause(self, trial_id: str) -> None:
+        """Nothing, as well."""
+
     def add_evaluated_point(
         self,
         parameters: Mapping[str, Any],

@@ -36,7 +36,7 @@ class RaySearch(Searcher):  # type: ignore[misc]
 
     def __init__(self, searcher: Searcher, space: SearchSpace, *, metric: str, mode: str) -> None:
         super().__init__(metric=metric, mode=mode)
-        self.searcher = searcher
+        self._inner = searcher  # not `searcher`: Ray asks that of limiters for their inner one
         self._space = space
         self._parameters = {one.name: one for one in space}
         searcher.set_search_properties(metric, mode, {one.name: _domain(one) for one in space})
@@ -50,7 +50,7 @@ class RaySearch(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:
         """Propose the configuration of a trial."""
-        found = self.searcher.suggest(trial_id)
+        found = self._inner.suggest(trial_id)
         if not isinstance(found, dict):
             return found  # that there is none now, or none any more
         values = {name: one.decode(_plain(found[name])) for name, one in self._parameters.items()}
@@ -59,7 +59,7 @@ class RaySearch(Searcher):  # type: ignore[misc]
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Hand on an intermediate result."""
         if self._has_value(result):
-            self.searcher.on_trial_result(trial_id, result)
+            self._inner.on_trial_result(trial_id, result)
 
     def on_trial_complete(
         self,
@@ -69,15 +69,25 @@ class RaySearch(Searcher):  # type: ignore[misc]
     ) -> None:
         """Hand on the outcome of a trial."""
         failed = error or result is None or not self._has_value(result)
-        self.searcher.on_trial_complete(trial_id, None if failed else result, failed)
+        self._inner.on_trial_complete(trial_id, None if failed else result, failed)
+
+    def on_pause(self, trial_id: str) -> None:
+        """Hand on that a trial is paused, to a searcher that listens."""
+        if hasattr(self._inner, "on_pause"):
+            self._inner.on_pause(trial_id)
+
+    def on_unpause(self, trial_id: str) -> None:
+        """Hand on that a paused trial goes on."""
+        if hasattr(self._inner, "on_unpause"):
+            self._inner.on_unpause(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Write the state to a file, as Ray's searcher does."""
-        self.searcher.save(checkpoint_path)
+        self._inner.save(checkpoint_path)
 
     def restore(self, checkpoint_path: str) -> None:
         """Go on from a file that `save` wrote."""
-        self.searcher.restore(checkpoint_path)
+        self._inner.restore(checkpoint_path)
 
     def _has_value(self, result: Mapping[str, Any]) -> bool:
         value = result.get(str(self.metric))
@@ -103,6 +113,27 @@ class HyperOptSearch(RaySearch):
         from ray.tune.search.hyperopt import HyperOptSearch as OfRay
 
         super().__init__(OfRay(random_state_seed=seed), space, metric=metric, mode=mode)
+
+
+class BohbSearch(RaySearch):
+    """BOHB by Ray: a density estimate for each number of steps at which HyperBand compares trials.
+
+    Args:
+        space: The search space.
+        metric: The objective's key in the results.
+        mode: "min" or "max".
+        seed: The same seed gives the same first configurations, which are drawn; its model has no seed.
+
+    Raises:
+        MissingExtraError: HpBandSter or ConfigSpace is not installed.
+    """
+
+    def __init__(self, space: SearchSpace, *, metric: str, mode: str, seed: int | None = None) -> None:
+        if find_spec("hpbandster") is None or find_spec("ConfigSpace") is None:
+            raise MissingExtraError("the search 'bohb'", "bohb")
+        from ray.tune.search.bohb import TuneBOHB
+
+        super().__init__(TuneBOHB(seed=seed), space, metric=metric, mode=mode)
 
 
 def _domain(parameter: Parameter) -> Any:

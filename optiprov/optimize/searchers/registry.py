@@ -29,6 +29,7 @@ SEARCHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "optuna-nsga2": ("optuna", "OptunaSearch", {"sampler": "nsga2"}),
     "optuna-gp": ("optuna", "OptunaSearch", {"sampler": "gp"}),
     "hyperopt": ("ray_searchers", "HyperOptSearch", {}),
+    "bohb": ("ray_searchers", "BohbSearch", {}),
 }
 
 

@@ -81,6 +81,24 @@ def test_hyperband_goes_on_with_the_best_of_what_it_has_paused(tmp_path: Path):
         run.wait_gone()
 
 
+def test_hyperband_pauses_trainings_of_the_digits_and_resumes_the_best(tmp_path: Path):
+    """Of three, two are stopped after their first epoch; the third does each of its 12 epochs once."""
+    options = ("--search", "random", "--scheduler", "hyperband", "--max-concurrent", "1")
+    with study(tmp_path, DIGITS / "optimization.py", *options, "--num-samples", "3", "--seed", "1") as run:
+        assert run.wait() == 0, run.text()
+        provenance = connect(run.store)
+        trials = provenance.trials("study").set_index("status")["trial_id"]
+        assert sorted(trials.index) == ["finished", "stopped", "stopped"]
+        best = trials["finished"]
+        epochs = provenance.sql(
+            "SELECT r.run_id, e.epoch FROM prov.run r JOIN epoch_output e ON e.run_id = r.run_id"
+            f" WHERE r.trial_id = '{best}' ORDER BY e.epoch"
+        )
+        assert epochs["epoch"].drop_duplicates().tolist() == list(range(1, 13))
+        assert epochs["run_id"].nunique() == 2
+        assert (run.results / "trials" / f"{best[-3:]}.2").is_dir()
+
+
 def test_service_killed_in_mid_study_loses_no_record(tmp_path: Path):
     """The service is killed twice while trials emit; every record of every trial is stored exactly once."""
     with study(tmp_path, TEST_MODES=",".join(["fine"] * 6)) as run:

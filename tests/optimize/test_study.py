@@ -37,24 +37,22 @@ def test_scheduler_stops_the_application_of_a_trial_that_falls_behind(tmp_path: 
         run.wait_gone()
 
 
-def test_study_of_attributes_searches_as_they_and_the_command_line_say(tmp_path: Path):
-    """Without a run(): what the class does not say is the default, and the command line has the last word."""
-    options = ("--scheduler", "median", "--max-concurrent", "2", "--seed", "3")
-    with study(tmp_path, MODES.with_name("short.py"), *options) as run:
-        assert run.wait() == 0, run.text()
-        settings = json.loads(connect(run.store).studies()["settings"][0])
-        assert (settings["search"], settings["scheduler"]) == ("auto", "median")
-        assert (settings["num_samples"], settings["max_concurrent"], settings["seed"]) == (3, 2, 3)
-        trials = connect(run.store).trials("study")
-        assert len(trials) == 3
-        assert (trials["status"] == "finished").any()
-
-
 def test_hyperband_goes_on_with_the_best_of_what_it_has_paused(tmp_path: Path):
-    """A paused trial's application is ended, and launched again with what it had left in its directory."""
-    with study(tmp_path, MODES.with_name("resuming.py")) as run:
+    """A paused trial's application is ended, and launched again with what it had left in its directory.
+
+    The study has no run(): attributes say how it searches, and the command line has the last word.
+    """
+    options = ("--scheduler", "hyperband", "--num-samples", "5", "--seed", "3")
+    with study(tmp_path, MODES.with_name("resuming.py"), *options) as run:
         assert run.wait() == 0, run.text()
         provenance = connect(run.store)
+        assert json.loads(provenance.studies()["settings"][0]) == {
+            "search": "grid",
+            "scheduler": "hyperband",
+            "num_samples": 5,
+            "max_concurrent": 1,
+            "seed": 3,
+        }
         trials = provenance.trials("study")
         assert dict(zip(trials["trial_id"], trials["status"], strict=True)) == {
             "study-001": "finished",

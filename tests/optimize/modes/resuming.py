@@ -1,27 +1,18 @@
-"""A study whose trials are paused, and go on where they were."""
+"""A study that says by attributes how it searches, and whose trials can go on after a pause."""
 
-from ray.tune.schedulers import HyperBandForBOHB
-
-from optiprov import Optimization
+from optiprov import Optimization, minimize
 from optiprov.optimize import SearchSpace
 from optiprov.optimize.space import RandInt
 
 
 class Resuming(Optimization):
-    """One trial a level: of the first three the best goes on after its first step, two others run through."""
+    """One trial a level: HyperBand compares the first three after one step, two others after three."""
 
+    space = SearchSpace((RandInt("level", 0, 4),), {"mode": "resuming"})
+    objectives = (minimize("score"),)
+    num_samples = 9
+    search = "grid"
     resumes = True
-
-    def run(self):
-        """Search the levels in order."""
-        return self.tune(
-            SearchSpace((RandInt("level", 0, 4),), {"mode": "resuming"}),
-            metric="score",
-            mode="min",
-            num_samples=5,
-            search_alg="grid",
-            scheduler=HyperBandForBOHB(max_t=3, reduction_factor=3, stop_last_trials=False),
-        )
 
     def run_objective(self, _config):
         """Run the application, followed step by step."""

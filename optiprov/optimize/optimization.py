@@ -296,7 +296,7 @@ class Optimization:
         self.trial.outcome.metrics.update(plain)
         if self.trial.is_finalized:
             plain |= {FINAL_KEY: True, METRICS: dict(self.trial.outcome.metrics)}
-            if self.resumes:
+            if self.trial.place.may_pause:
                 plain[DONE] = True  # no scheduler may pause what has ended
             self._has_reported_final = True
         if self._send_report is None:

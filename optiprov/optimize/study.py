@@ -171,6 +171,8 @@ class Study:
         return Client(Settings(spool=directory / "spool", broker=broker, study=name, campaign=campaign))
 
     def _place(self, name: str, directory: Path, service: StudyService) -> TrialPlace:
+        from optiprov.optimize.schedulers import pauses_trials  # imports ray
+
         return TrialPlace(
             study=name,
             campaign=self._optimization.options.campaign,
@@ -183,7 +185,7 @@ class Study:
             broker_ca=_absolute(BrokerAddress.parse(service.mqtt).ca),
             seed=self._optimization.seed,
             duration_s=self._optimization.duration_s,
-            resumes=self._optimization.resumes,
+            may_pause=pauses_trials(self._plan.scheduler),
         )
 
     def _search(self, place: TrialPlace, client: Client, ray: RaySession, interrupts: Interrupts) -> None:

@@ -67,7 +67,7 @@ class TrialPlace:
         broker_ca: the absolute path of what the broker's certificate is checked against, where it is named.
         seed: the study's seed.
         duration_s: how long an application without an end of its own runs; 0 is for those that end.
-        resumes: whether the application can go on where it was paused.
+        may_pause: whether the scheduler may pause trials, whose applications then go on where they were.
     """
 
     study: str
@@ -81,7 +81,7 @@ class TrialPlace:
     broker_ca: Path | None
     seed: int | None
     duration_s: float
-    resumes: bool = False
+    may_pause: bool = False
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ class Trial:
             variables={"optimization_config": self.config},
             deployment_id=f"{self.id}-{new_id()}",  # its processes are found by it: unique on this machine
             is_told=True,  # by the study
-            checkpoints=checkpoints if place.resumes else None,
+            checkpoints=checkpoints if place.may_pause else None,
         )
         try:
             return self._deployment.prepare()

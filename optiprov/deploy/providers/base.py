@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 PROVENANCE_ROLE = "provenance"
 """The role whose hosts get the capture client and its environment."""
 
+CHECKPOINT_VARIABLE = "OPTIPROV_CHECKPOINT_DIR"
+"""The variable that tells processes where to leave what they can go on from."""
+
 
 @frozen
 class HostRequest:
@@ -45,6 +48,8 @@ class HostRequest:
         watch: Called with each session that has to end with this process, should it be killed.
         testbeds: What the scenario says of its testbeds.
         supervised: What marks the processes that end with this process, `NAME=value`; empty for none.
+        keeps_checkpoints: Whether each host has a directory for its processes to go on from
+            (OPTIPROV_CHECKPOINT_DIR in their environment).
     """
 
     inputs: Sequence[Path]
@@ -60,6 +65,7 @@ class HostRequest:
     watch: Callable[[int], None] = lambda _session: None
     testbeds: Environment | None = None
     supervised: str = ""
+    keeps_checkpoints: bool = False
 
     def environment_of(self, placement: Placement) -> dict[str, str]:
         """The variables for the processes of one host."""
@@ -86,6 +92,7 @@ class Host(ABC):
         python: The Python that ansible-core's modules run on.
         is_away: Whether it is another machine than this one.
         scratch_dir: Where files lie that tasks need for themselves; no other host has it.
+        checkpoint_dir: Where its processes leave what they can go on from; None where that is not kept.
     """
 
     placement: Placement
@@ -102,6 +109,7 @@ class Host(ABC):
     python: str = sys.executable
     is_away: bool = False
     scratch_dir: str = "~/.optiprov"
+    checkpoint_dir: str | None = None
 
     @property
     def id(self) -> str:

@@ -8,10 +8,10 @@ PEERS := .venv-bench
 TESTBEDS := .venv-testbeds
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-monetdb monetdb test test-testbeds check format lint types contracts docs coverage bench lock clean
+.PHONY: help setup demo demo-monetdb monetdb test test-testbeds check format lint types contracts docs coverage bench bench-search lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -74,6 +74,9 @@ $(PEERS)/.ready: experiments/overhead/requirements.lock
 
 bench: $(READY) $(PEERS)/.ready ## measure overhead, queries and deploying beside the peers (FlowCept needs redis-server)
 	$(BIN)/python experiments/overhead/benchmark.py --peers $(PEERS)/bin/python
+
+bench-search: $(READY) ## measure how good the searchers are, beside the peers that are installed
+	$(BIN)/python -m experiments.search_quality.benchmark
 
 lock: $(READY) ## write requirements.lock, and those of the other environments, anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

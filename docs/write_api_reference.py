@@ -12,8 +12,9 @@ from optiprov import errors
 from optiprov.capture import Data, File, Task, Workflow
 from optiprov.deploy import Deployment, load_scenario
 from optiprov.deploy.services import Ran, Running, Service, ServiceHost
-from optiprov.optimize import Optimization, SearchSpace, SkOptSearch
+from optiprov.optimize import Optimization, SearchSpace, SkOptSearch, maximize, minimize
 from optiprov.optimize.results import Answer, Best, StudyResult
+from optiprov.optimize.searchers import AutoSearch, DesignSearch, OptunaSearch
 from optiprov.store import Lineage, Provenance, StoredValue, connect
 
 if TYPE_CHECKING:
@@ -23,13 +24,18 @@ TARGET = Path(__file__).parent / "api.md"
 WIDTH = 100
 _HEAD = """# Python
 
-This page is written by `make docs` from the docstrings. Scenarios and search spaces have pages of their own:
-[scenario.md](scenario.md), [search-space.md](search-space.md); how to instrument and to ask is in
-[provenance.md](provenance.md).
+This page is written by `make docs` from the docstrings. Scenarios, search spaces and searchers have
+pages of their own: [scenario.md](scenario.md), [search-space.md](search-space.md),
+[searching.md](searching.md); how to instrument and to ask is in [provenance.md](provenance.md).
 """
 PAGES: dict[str, dict[str, Any]] = {
     "Optimization": {
         "optiprov.Optimization": Optimization,
+        "optiprov.maximize": maximize,
+        "optiprov.minimize": minimize,
+        "optiprov.optimize.searchers.AutoSearch": AutoSearch,
+        "optiprov.optimize.searchers.DesignSearch": DesignSearch,
+        "optiprov.optimize.searchers.OptunaSearch": OptunaSearch,
         "optiprov.optimize.SkOptSearch": SkOptSearch,
         "optiprov.optimize.SearchSpace": SearchSpace,
         "optiprov.optimize.results.StudyResult": StudyResult,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optiprov.capture import Data, File, Task, Workflow
     from optiprov.deploy.services import Service
-    from optiprov.optimize import Optimization
+    from optiprov.optimize import Optimization, maximize, minimize
     from optiprov.store import connect
 
 __version__ = "0.1.0"
@@ -23,9 +23,22 @@ _HOMES = {
     "Task": "optiprov.capture",
     "Workflow": "optiprov.capture",
     "connect": "optiprov.store",
+    "maximize": "optiprov.optimize",
+    "minimize": "optiprov.optimize",
 }
 
-__all__ = ["Data", "File", "Optimization", "Service", "Task", "Workflow", "__version__", "connect"]
+__all__ = [
+    "Data",
+    "File",
+    "Optimization",
+    "Service",
+    "Task",
+    "Workflow",
+    "__version__",
+    "connect",
+    "maximize",
+    "minimize",
+]
 
 
 def __getattr__(name: str) -> Any:

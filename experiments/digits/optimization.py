@@ -19,6 +19,8 @@ HYPERPARAMETERS = ("kernel_size", "num_kernels", "length_of_strides", "pooling_s
 class DigitsOptimization(Optimization):
     """24 trials, two at a time; a trial that falls behind is stopped between two epochs."""
 
+    resumes = True  # the Master keeps what it has trained in OPTIPROV_CHECKPOINT_DIR
+
     def run(self) -> StudyResult:
         """Search with a Gaussian process, and stop early what does not promise to become good."""
         space = self.search_space("search_spaces/digits.yaml")

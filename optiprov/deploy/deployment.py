@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from optiprov.deploy.equipment import Equipment
 from optiprov.deploy.journal import JOURNAL_NAME, Journal, marker_of, read_journal
 from optiprov.deploy.left_running import notice_ends
+from optiprov.deploy.providers.base import CHECKPOINT_VARIABLE
 from optiprov.deploy.record import LAYERS_SERVICES_VALIDATE, write_layers_services
 from optiprov.deploy.stage_runs import StageRuns
 from optiprov.deploy.variables import chosen_app_conf
@@ -49,6 +50,8 @@ class Deployment:
             default all processes of the deployment do.
         on_play: Called with the stage when a play of it has ended.
         is_told: Whether somebody was told already what of the scenario has no effect.
+        checkpoints: Where `fetch_checkpoints` of an earlier deployment has left what the hosts' processes
+            go on from, or where there is nothing yet; None where nothing is to be kept of theirs.
 
     Raises:
         ScenarioError: `variables` chooses an `app_conf` that does not exist.
@@ -68,6 +71,7 @@ class Deployment:
         supervised: str | None = None,
         on_play: Callable[[str], None] = lambda _stage: None,
         is_told: bool = False,
+        checkpoints: Path | None = None,
     ) -> None:
         scenario.require_deployable()
         chosen_app_conf(scenario, variables)
@@ -92,7 +96,9 @@ class Deployment:
             is_detached=is_detached,
             on_play=on_play,
             services=[url for name, url in provenance.items() if name in {"page", "broker"}],
+            keeps_checkpoints=checkpoints is not None,
         )
+        self._checkpoints = checkpoints
         self._runs = StageRuns(scenario.plays, self._equipment, self._on_failure)
         self._is_stopped = False
         self._is_finalized = False
@@ -423,9 +429,27 @@ class Deployment:
         """
         return self._equipment.spool_dirs()
 
+    def fetch_checkpoints(self, target: Path) -> None:
+        """Copy what the processes of each host can go on from to `<target>/<host>`.
+
+        Raises:
+            DeploymentError: It cannot be copied.
+        """
+        target.mkdir(parents=True, exist_ok=True)
+        for host in self.hosts:
+            if host.checkpoint_dir is None:
+                continue
+            try:
+                host.fetch(host.checkpoint_dir, target / host.id)
+            except OSError as error:
+                raise DeploymentError(
+                    f"what {host.id} has left in {CHECKPOINT_VARIABLE} cannot be fetched: {error}."
+                ) from error
+
     def _equip(self, made: Mapping[str, Mapping[str, Any]]) -> None:
         """Have hosts, and what stages need to run on them."""
         self._equipment.provide(made)
+        self._hand_over_checkpoints()
         self._equipment.arrange(self.output_dir, self._given_variables)
         if not (self.directory / LAYERS_SERVICES_VALIDATE).exists():
             self._write_hosts()
@@ -440,6 +464,20 @@ class Deployment:
         """The hosts that patterns select."""
         workbench = self._equipment.workbench
         return [host for host, _ in workbench.variables.selves()] if workbench is not None else []
+
+    def _hand_over_checkpoints(self) -> None:
+        """Give each host what its processes of an earlier deployment have left."""
+        if self._checkpoints is None:
+            return
+        for host in self.hosts:
+            if host.checkpoint_dir is None:
+                raise DeploymentError(
+                    f"{host.id} of {host.placement.testbed} has no {CHECKPOINT_VARIABLE}. Use a scheduler "
+                    "that pauses no trial, or hosts on this machine."
+                )
+            left = self._checkpoints / host.id
+            if left.is_dir():
+                host.put_directory(left, host.checkpoint_dir, content_only=True)
 
     def _refuse_if_stopped(self) -> None:
         if self._is_stopped:

@@ -49,6 +49,7 @@ class Equipment:
         is_detached: Whether the deployment outlives this process.
         on_play: Called with the stage when a play of it has ended.
         services: URLs of what listens on this machine and hosts reach, beside those in the variables.
+        keeps_checkpoints: Whether the hosts keep what their processes can go on from.
 
     Attributes:
         hosts: The hosts, in the order of the scenario; none before `provide`.
@@ -69,6 +70,7 @@ class Equipment:
         is_detached: bool,
         on_play: Callable[[str], None],
         services: Sequence[str] = (),
+        keeps_checkpoints: bool,
     ) -> None:
         self.hosts: list[Host] = []
         self.processes: ProcessTable | None = None
@@ -83,6 +85,7 @@ class Equipment:
         self._is_detached = is_detached
         self._on_play = on_play
         self._services = services
+        self._keeps_checkpoints = keeps_checkpoints
         self._infrastructure = Infrastructure(scenario)
         self._monitor = HostMonitor(deployment_id, directory, journal)
         self._supervisor: Supervisor | None = None
@@ -133,6 +136,7 @@ class Equipment:
             supervised=self._supervised,
             placements=self._scenario.placements,
             firewall_rules=(*content.environment.firewall_rules, *content.firewall_rules),
+            keeps_checkpoints=self._keeps_checkpoints,
         )
         self.processes = ProcessTable(self._journal, self._supervisor)
         self.hosts = self._infrastructure.deploy(request)

@@ -9,6 +9,7 @@ from optiprov.optimize.ray_session import configure_environment
 configure_environment()  # Ray reads it when it is imported, by whomever
 
 if TYPE_CHECKING:
+    from optiprov.optimize.objectives import maximize, minimize
     from optiprov.optimize.optimization import Optimization
     from optiprov.optimize.searchers import SkOptSearch
     from optiprov.optimize.space import SearchSpace
@@ -17,9 +18,11 @@ _HOMES = {
     "Optimization": "optiprov.optimize.optimization",
     "SearchSpace": "optiprov.optimize.space",
     "SkOptSearch": "optiprov.optimize.searchers",
+    "maximize": "optiprov.optimize.objectives",
+    "minimize": "optiprov.optimize.objectives",
 }
 
-__all__ = ["Optimization", "SearchSpace", "SkOptSearch"]
+__all__ = ["Optimization", "SearchSpace", "SkOptSearch", "maximize", "minimize"]
 
 
 def __getattr__(name: str) -> Any:

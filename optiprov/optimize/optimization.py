@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optiprov.errors import InputError, MetricError, WorkError
+from optiprov.optimize.objectives import Goal
 from optiprov.optimize.plan import StudyOptions, StudyPlan
 from optiprov.optimize.searchers.observations import FINAL_KEY
 from optiprov.optimize.space import SearchSpace
 from optiprov.optimize.study import Study
-from optiprov.optimize.trial import METRICS
+from optiprov.optimize.trial import DONE, METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from optiprov.optimize.results import StudyResult
     from optiprov.optimize.trial import Aggregate, Trial
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 class Optimization:
     """One optimization of an application: how to search, and what one trial does.
 
-    Subclass it and write two methods: `run`, which is called once and calls `tune`, and `run_objective`,
-    which is called for each trial in a process of its own, on a fresh copy of the object, and uses
-    `prepare`, `launch`, `follow`, `metric`, `finalize` and `report`.
+    Subclass it, say how to search, and write `run_objective`, which is called for each trial in a process
+    of its own, on a fresh copy of the object, and uses `prepare`, `launch`, `follow`, `metric`, `finalize`
+    and `report`. How to search is said by class attributes, or by a method `run`, which is called once
+    and calls `tune`.
 
     Args:
         scenario_dir: the scenario that each trial deploys; by default the directory of the class's file.
@@ -38,9 +40,27 @@ class Optimization:
         repeat: how often each configuration is run again; only 0 at present.
         duration_s: how long an application that does not end by itself runs in a trial.
 
+    Attributes:
+        space: the search space of the default `run`: a file of one, or the space itself.
+        objectives: what it optimizes: `[minimize("latency_s")]` or `[maximize("accuracy")]`, one at present.
+        num_samples: how many trials it has.
+        search: its searcher, as of `tune`.
+        scheduler: its scheduler, as of `tune`.
+        max_concurrent: how many of its trials run at a time.
+        resumes: whether the application, paused by a scheduler, goes on from what it has left in the
+            directory OPTIPROV_CHECKPOINT_DIR (docs/searching.md).
+
     Raises:
         InputError: an argument that cannot be used.
     """
+
+    space: SearchSpace | Mapping[str, Any] | str | Path | None = None
+    objectives: Sequence[Goal] = ()
+    num_samples: int | None = None
+    search: Any = None
+    scheduler: Any = None
+    max_concurrent: int = 1
+    resumes: bool = False
 
     def __init__(
         self,
@@ -74,8 +94,35 @@ class Optimization:
     # What users write.
 
     def run(self) -> StudyResult | None:
-        """Set up the search and call `tune`; return what it returns."""
-        raise InputError(f"{type(self).__name__} has no run(). Write one that calls self.tune(...).")
+        """Search as the class attributes say; override it to set up a search and call `tune`.
+
+        Raises:
+            InputError: an attribute is missing.
+        """
+        needed = ("space", "objectives", "num_samples")
+        missing = [name for name in needed if getattr(self, name) in (None, ())]
+        if missing:
+            raise InputError(
+                f"{type(self).__name__} has no run(), and for the default one no {' and no '.join(missing)}. "
+                f"Set {', '.join(needed)} in the class, or write a run() that calls self.tune(...)."
+            )
+        goals = list(self.objectives)
+        if len(goals) != 1 or not isinstance(goals[0], Goal):
+            raise InputError(
+                f"objectives is a list of one minimize(...) or maximize(...), got {self.objectives!r}."
+            )
+        space = self.search_space(self.space) if isinstance(self.space, str | Path) else self.space
+        assert space is not None  # noqa: S101  for mypy: looked at above
+        assert self.num_samples is not None  # noqa: S101
+        return self.tune(
+            space,
+            metric=goals[0].metric,
+            mode=goals[0].mode,
+            num_samples=self.num_samples,
+            search_alg=self.search,
+            scheduler=self.scheduler,
+            max_concurrent=self.max_concurrent,
+        )
 
     def run_objective(self, config: dict[str, Any]) -> Mapping[str, float] | None:  # noqa: ARG002
         """Run one trial with a configuration and report its objective, or return it in a mapping."""
@@ -110,28 +157,39 @@ class Optimization:
             metric: the reported key that is the objective.
             mode: "min" or "max".
             num_samples: how many trials.
-            search_alg: a Ray Tune searcher; by default random.
-            scheduler: a Ray Tune scheduler; by default none stops a trial early.
+            search_alg: the name of a searcher (docs/searching.md), or a Ray Tune searcher; by default "auto".
+            scheduler: the name of a scheduler, or a Ray Tune scheduler; by default none stops a trial early.
             max_concurrent: how many trials run at a time, where the searcher does not limit it.
+
+        What the command line says stands in place of these.
 
         Returns:
             The trials, the best of them, and where the results lie.
 
         Raises:
             InputError: an argument that cannot be used.
+            MissingExtraError: what the searcher needs is not installed.
             StudyError: no trial succeeded.
         """
         if mode not in ("min", "max"):
             raise InputError(f"mode is 'min' or 'max', got {mode!r}.")
+        options = self.options
+        search = search_alg if options.search is None else options.search
+        limit = getattr(search, "max_concurrent", None) or max_concurrent
+        if options.max_concurrent is not None:
+            from optiprov.optimize.strategies import relimited  # imports ray
+
+            limit = options.max_concurrent
+            search = relimited(search, limit)
         plan = StudyPlan(
             optimization=self,
             space=space if isinstance(space, SearchSpace) else SearchSpace.from_tune(space),
             metric=metric,
             mode=mode,
-            num_samples=self.options.num_samples or num_samples,
-            search_alg=search_alg,
-            scheduler=scheduler,
-            max_concurrent=getattr(search_alg, "max_concurrent", None) or max_concurrent,
+            num_samples=options.num_samples or num_samples,
+            search_alg=search,
+            scheduler=scheduler if options.scheduler is None else options.scheduler,
+            max_concurrent=limit,
         )
         return Study(plan).run()
 
@@ -238,6 +296,8 @@ class Optimization:
         self.trial.outcome.metrics.update(plain)
         if self.trial.is_finalized:
             plain |= {FINAL_KEY: True, METRICS: dict(self.trial.outcome.metrics)}
+            if self.trial.place.may_pause:
+                plain[DONE] = True  # no scheduler may pause what has ended
             self._has_reported_final = True
         if self._send_report is None:
             raise WorkError("This is for run_objective(): nobody listens here.")

@@ -46,6 +46,14 @@ class Parameter(ABC):
     def cardinality(self) -> int | None:
         """How many values there are; None for a continuum."""
 
+    def values_there_are(self) -> list[Scalar]:
+        """Every value of a discrete domain, in order.
+
+        Raises:
+            TypeError: It is a continuum.
+        """
+        raise TypeError(f"{self.name!r} is a continuum: it has no list of values")
+
     @abstractmethod
     def contains(self, value: object) -> bool:
         """Whether `value` is in the domain."""
@@ -167,6 +175,10 @@ class QUniform(Parameter):
         """How many multiples of `q` there are."""
         return self.last - self.first + 1
 
+    def values_there_are(self) -> list[Scalar]:
+        """The multiples."""
+        return [self.decode(index) for index in range(self.first, self.last + 1)]
+
     def contains(self, value: object) -> bool:
         """Whether `value` is a multiple of `q` in [low, high], but for rounding."""
         if not isinstance(value, (int, float)) or not _is_number(value):
@@ -211,6 +223,10 @@ class RandInt(Parameter):
     def cardinality(self) -> int:
         """How many integers there are."""
         return self.high - self.low + 1
+
+    def values_there_are(self) -> list[Scalar]:
+        """The integers."""
+        return list(range(self.low, self.high + 1))
 
     def contains(self, value: object) -> bool:
         """Whether `value` is an integer from low to high."""
@@ -261,6 +277,10 @@ class Choice(Parameter):
     def cardinality(self) -> int:
         """How many values there are."""
         return len(self.values)
+
+    def values_there_are(self) -> list[Scalar]:
+        """The values."""
+        return list(self.values)
 
     def contains(self, value: object) -> bool:
         """Whether `value` is one of the values; True is not 1."""

@@ -25,12 +25,18 @@ class StudyOptions:
     Attributes:
         results: the directory in which the study's directory is made.
         num_samples: how many trials, in place of what `run` says.
+        search: the name of the searcher, in place of the one that `run` gives.
+        scheduler: the name of the scheduler, in place of the one that `run` gives.
+        max_concurrent: how many trials run at a time, in place of what `run` says.
         campaign: the campaign it belongs to.
         progress: makes the live display.
     """
 
     results: Path = Path("results")
     num_samples: int | None = None
+    search: str | None = None
+    scheduler: str | None = None
+    max_concurrent: int | None = None
     campaign: str | None = None
     progress: Callable[[], Progress] = Progress
 
@@ -42,6 +48,7 @@ class Planned(Objective, Protocol):
         source: the file of the user's class, or None.
         source_dir: its directory; names a study that has no name.
         options: what the command line says.
+        resumes: whether the application can go on where it was paused.
 
     The others are the constructor's arguments.
     """
@@ -55,6 +62,7 @@ class Planned(Objective, Protocol):
     seed: int | None
     duration_s: float
     options: StudyOptions
+    resumes: bool
 
 
 @dataclass(frozen=True)
@@ -67,9 +75,11 @@ class StudyPlan:
         metric: the objective's name.
         mode: "min" or "max".
         num_samples: how many trials.
-        search_alg: a Ray Tune searcher, or None for random.
-        scheduler: a Ray Tune scheduler, or None.
+        search_alg: a Ray Tune searcher or the name of one; None is the default's name.
+        scheduler: a Ray Tune scheduler or the name of one; None stops no trial early.
         max_concurrent: how many trials run at a time.
+        search_name: the name that the searcher was given by.
+        scheduler_name: the name that the scheduler was given by.
     """
 
     optimization: Planned
@@ -80,16 +90,25 @@ class StudyPlan:
     search_alg: Any
     scheduler: Any
     max_concurrent: int
+    search_name: str | None = None
+    scheduler_name: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """How it searches, for the record."""
         return {
-            "search": _describe(self.search_alg),
-            "scheduler": _describe(self.scheduler),
+            "search": self.search_name or _describe(self.search_alg),
+            "scheduler": self.scheduler_name or _describe(self.scheduler),
             "num_samples": self.num_samples,
             "max_concurrent": self.max_concurrent,
-            "seed": self.optimization.seed,
+            "seed": self._seed,
         }
+
+    @property
+    def _seed(self) -> int | None:
+        """The study's, else the one that its searcher has drawn."""
+        inner = getattr(self.search_alg, "searcher", self.search_alg)
+        drawn = getattr(inner, "seed", None)
+        return drawn if self.optimization.seed is None and isinstance(drawn, int) else self.optimization.seed
 
 
 def _describe(strategy: Any) -> str:

@@ -47,7 +47,9 @@ class Recorder(Callback):  # type: ignore[misc]
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """Record that a trial begins."""
+        """Record that a trial begins; one that goes on after a pause began before."""
+        if trial.trial_id in self._open:
+            return
         number = str(trial)
         self._open[trial.trial_id] = number
         config = {name: value for name, value in trial.config.items() if not name.startswith("__")}

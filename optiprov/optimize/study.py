@@ -22,7 +22,7 @@ from optiprov.optimize.readback import retry_unavailable
 from optiprov.optimize.record import Outcome, copy_scenario, read_outcome
 from optiprov.optimize.results import StudyResult, write_results
 from optiprov.optimize.service import StudyService
-from optiprov.optimize.trial import TrialPlace
+from optiprov.optimize.trial import TrialPlace, trial_number
 from optiprov.records import Status, StudyBegin, StudyEnd, TrialClose, new_id, now_us
 from optiprov.store import Provenance, connect
 from optiprov.wire import BrokerAddress
@@ -46,13 +46,16 @@ class Study:
 
     Raises:
         InputError: the plan, or the scenario, cannot be used; nothing has been started.
+        MissingExtraError: what the searcher needs is not installed.
     """
 
     def __init__(self, plan: StudyPlan) -> None:
         for name, value in (("num_samples", plan.num_samples), ("max_concurrent", plan.max_concurrent)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} is a whole number from 1 on, got {value!r}.")
-        self._plan = plan
+        from optiprov.optimize.strategies import with_strategies  # imports ray
+
+        self._plan = with_strategies(plan)
         self._optimization = plan.optimization
         self._load_scenario().warn()
 
@@ -168,6 +171,8 @@ class Study:
         return Client(Settings(spool=directory / "spool", broker=broker, study=name, campaign=campaign))
 
     def _place(self, name: str, directory: Path, service: StudyService) -> TrialPlace:
+        from optiprov.optimize.schedulers import pauses_trials  # imports ray
+
         return TrialPlace(
             study=name,
             campaign=self._optimization.options.campaign,
@@ -180,6 +185,7 @@ class Study:
             broker_ca=_absolute(BrokerAddress.parse(service.mqtt).ca),
             seed=self._optimization.seed,
             duration_s=self._optimization.duration_s,
+            may_pause=pauses_trials(self._plan.scheduler),
         )
 
     def _search(self, place: TrialPlace, client: Client, ray: RaySession, interrupts: Interrupts) -> None:
@@ -260,8 +266,9 @@ def _deliver_trial(client: Client, study: str, trial: Path, broker: BrokerAddres
     for spool in spools:
         _send(spool, broker)
     if has_left:
-        outcome = read_outcome(trial) or Outcome(Status.STOPPED, INTERRUPTED)
-        client.emit(TrialClose(f"{study}-{trial.name}", now_us(), outcome.status, outcome.reason))
+        number = trial_number(trial.name)
+        outcome = read_outcome(trial.with_name(number)) or Outcome(Status.STOPPED, INTERRUPTED)
+        client.emit(TrialClose(f"{study}-{number}", now_us(), outcome.status, outcome.reason))
     if not any(trial.glob("hosts/*/spool")):
         shutil.rmtree(trial / "hosts", ignore_errors=True)
 

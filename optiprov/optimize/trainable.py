@@ -14,7 +14,7 @@ from ray.tune.trainable.function_trainable import FunctionTrainable
 from optiprov.errors import OptiprovError, WorkError
 from optiprov.optimize.ray_session import FINALIZE_TIMEOUT_S
 from optiprov.optimize.record import write_outcome, write_traceback
-from optiprov.optimize.trial import Trial, TrialPlace
+from optiprov.optimize.trial import Pause, Trial, TrialPlace
 from optiprov.records import Status
 
 if TYPE_CHECKING:
@@ -28,10 +28,11 @@ class TrialTrainable(FunctionTrainable):  # type: ignore[misc]
     _objective: bytes
     _place: TrialPlace
     _running: Trial | None = None
+    _paused: Pause | None = None
 
     def _trainable_func(self, config: dict[str, Any]) -> None:
         number = self.trial_name
-        trial = Trial(f"{self._place.study}-{number}", number, config, self._place)
+        trial = Trial(f"{self._place.study}-{number}", number, config, self._place, self._paused)
         self._running = trial
         objective: Objective = cloudpickle.loads(self._objective)
         try:
@@ -68,6 +69,23 @@ class TrialTrainable(FunctionTrainable):  # type: ignore[misc]
         if trial is not None:
             trial.cancel()
 
+    def save_checkpoint(self, checkpoint_dir: str = "") -> Any:
+        """End the trial's application for a pause, and keep what it can go on from.
+
+        A scheduler that saves a trial pauses it: those that save running ones are refused.
+        """
+        result = super().save_checkpoint(checkpoint_dir)
+        trial, session = self._running, get_session()
+        if trial is not None and session is not None:
+            trial.pause()
+            session.finish(timeout=FINALIZE_TIMEOUT_S)
+            result.checkpoint = tune.Checkpoint.from_directory(str(trial.paused_at()))
+        return result
+
+    def load_checkpoint(self, checkpoint_result: Any) -> None:
+        """Go on from where the trial was paused."""
+        self._paused = Pause.read(Path(checkpoint_result.checkpoint.path))
+
     def cleanup(self) -> None:
         """End the trial's application, and wait until its provenance is stored and its hosts are undone."""
         self._cancel()
@@ -81,6 +99,7 @@ class TrialTrainable(FunctionTrainable):  # type: ignore[misc]
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Make the actor ready for another trial, once the last one's application is gone."""
         self._cancel()
+        self._paused = None
         return bool(super().reset_config(new_config))
 
 

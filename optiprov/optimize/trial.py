@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -14,7 +15,7 @@ from optiprov.capture import Client, Settings, spool_heads
 from optiprov.deploy import Deployment, load_scenario
 from optiprov.errors import DeploymentError, MetricError
 from optiprov.optimize.readback import ReadBack
-from optiprov.optimize.record import Outcome, write_trial
+from optiprov.optimize.record import Outcome, write_json, write_trial
 from optiprov.records import Status, TrialClose, new_id, now_us
 from optiprov.store.remote import RemoteProvenance
 from optiprov.wire import BrokerAddress
@@ -29,9 +30,14 @@ if TYPE_CHECKING:
 METRICS = "optiprov_metrics"
 """The key under which the last report has all that the trial read back."""
 
+DONE = "done"
+"""The key by which Ray Tune knows that a trial has ended, and asks no scheduler about it."""
+
 Aggregate = Literal["last", "first", "min", "max", "mean", "sum", "count"]
 
 _FOLLOW_WAIT_S = 0.25
+_CHECKPOINT = "checkpoint"
+_PAUSE = "pause.json"
 _CA_FILE = "broker-ca.pem"
 _PASSED_ON = ("OPTIPROV_TELEMETRY", "OPTIPROV_ENVIRONMENT")  # from the study's environment to the trials'
 
@@ -61,6 +67,7 @@ class TrialPlace:
         broker_ca: the absolute path of what the broker's certificate is checked against, where it is named.
         seed: the study's seed.
         duration_s: how long an application without an end of its own runs; 0 is for those that end.
+        may_pause: whether the scheduler may pause trials, whose applications then go on where they were.
     """
 
     study: str
@@ -74,6 +81,34 @@ class TrialPlace:
     broker_ca: Path | None
     seed: int | None
     duration_s: float
+    may_pause: bool = False
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Where a trial was paused.
+
+    Attributes:
+        directory: what its application has left, a directory for each host.
+        launches: how often it was launched until then.
+        positions: the last value that was followed of each metric.
+    """
+
+    directory: Path
+    launches: int
+    positions: Mapping[str, tuple[int, int]]
+
+    @classmethod
+    def read(cls, directory: Path) -> Pause:
+        """Read what `write` has written."""
+        said = json.loads((directory / _PAUSE).read_text(encoding="utf-8"))
+        positions = {name: (first, second) for name, (first, second) in said["positions"].items()}
+        return cls(directory, said["launches"], positions)
+
+    def write(self) -> None:
+        """Write it beside what the application has left."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        write_json(self.directory / _PAUSE, {"launches": self.launches, "positions": dict(self.positions)})
 
 
 class TrialStopped(SystemExit):
@@ -106,13 +141,31 @@ class Trial:
         number: the trial's directory below the study's.
         config: the configuration that Ray Tune proposed, as plain Python values.
         place: where the study's trials run and report.
+        paused: where it goes on from, if it was paused.
+
+    Attributes:
+        directory: has its record: configuration, environment, outcome.
+        launch_directory: what the application leaves; the same, but for launches after a pause.
     """
 
-    def __init__(self, trial_id: str, number: str, config: Mapping[str, Any], place: TrialPlace) -> None:
+    def __init__(
+        self,
+        trial_id: str,
+        number: str,
+        config: Mapping[str, Any],
+        place: TrialPlace,
+        paused: Pause | None = None,
+    ) -> None:
         self.id = trial_id
         self.config = dict(config)
         self.place = place
         self.directory = place.directory / number
+        self._paused = paused
+        self._launches = 1 if paused is None else paused.launches + 1
+        self._positions: dict[str, tuple[int, int]] = {} if paused is None else dict(paused.positions)
+        self.launch_directory = (
+            self.directory if paused is None else place.directory / launch_name(number, self._launches)
+        )
         self.outcome = Outcome()
         self._broker = BrokerAddress.parse(place.mqtt)
         if place.broker_ca is not None:
@@ -122,6 +175,7 @@ class Trial:
         self._has_launched = False
         self._cancelled = threading.Event()
         self._is_closed = False
+        self._is_pausing = False
 
     @property
     def is_finalized(self) -> bool:
@@ -133,6 +187,17 @@ class Trial:
         self._cancelled.set()
         if self._deployment is not None:
             self._deployment.stop()
+
+    def pause(self) -> None:
+        """As `cancel`, and keep what the application can go on from."""
+        self._is_pausing = True
+        self.cancel()
+
+    def paused_at(self) -> Path:
+        """Say where a trial that has let go of its hosts was paused; return what a later one goes on from."""
+        pause = Pause(self.launch_directory / _CHECKPOINT, self._launches, self._positions)
+        pause.write()
+        return pause.directory
 
     def check_cancelled(self) -> None:
         """Raise TrialStopped if the trial is cancelled."""
@@ -146,13 +211,17 @@ class Trial:
             raise DeploymentError("prepare() was called before in this trial: one deployment each.")
         place = self.place
         write_trial(self.directory, self.id, place.study, place.seed, self.config)
+        self.launch_directory.mkdir(exist_ok=True)
+        nothing_yet = self.launch_directory / _CHECKPOINT
+        checkpoints = nothing_yet if self._paused is None else self._paused.directory
         self._deployment = Deployment(
             load_scenario(place.scenario_dir, place.artifacts_dir),
-            self.directory,
+            self.launch_directory,
             environment=self._environment(),
             variables={"optimization_config": self.config},
             deployment_id=f"{self.id}-{new_id()}",  # its processes are found by it: unique on this machine
             is_told=True,  # by the study
+            checkpoints=checkpoints if place.may_pause else None,
         )
         try:
             return self._deployment.prepare()
@@ -191,8 +260,12 @@ class Trial:
                 last_to_first.callback(self._close_runs)
                 last_to_first.callback(self.settle)
                 last_to_first.callback(self._deployment.finalize)
+                if self._is_pausing:
+                    last_to_first.callback(
+                        self._deployment.fetch_checkpoints, self.launch_directory / _CHECKPOINT
+                    )
                 self.settle()
-        return self.directory
+        return self.launch_directory
 
     def close(self) -> None:
         """Finalize, and let go of the service."""
@@ -219,8 +292,11 @@ class Trial:
         return result
 
     def follow(self, name: str) -> Iterator[StoredValue]:
-        """Yield the values of `dataset.attribute` as they are stored, until the application has ended."""
-        position = (0, -1)
+        """Yield the values of `dataset.attribute` as they are stored, until the application has ended.
+
+        After a pause, those that were not yielded before it.
+        """
+        position = (0, -1) if self._paused is None else self._paused.positions.get(name, (0, -1))
         while True:
             self.check_cancelled()
             deployment = self._deployment
@@ -231,7 +307,7 @@ class Trial:
                 self.settle()
             commit_id = self._read_back.commit_id()
             for value in self._values_so_far(name, position):
-                position = value.position
+                self._positions[name] = position = value.position
                 yield value
             if has_ended:
                 break
@@ -254,7 +330,9 @@ class Trial:
             MetricError: there is none; the message says what there is, and where to look.
         """
         where = (
-            f"Its output is in {self.directory / 'logs'}." if self._has_launched else "It was not launched."
+            f"Its output is in {self.launch_directory / 'logs'}."
+            if self._has_launched
+            else "It was not launched."
         )
         try:
             values = self._read_back.values(name)
@@ -295,7 +373,7 @@ class Trial:
         """
         given = {USER_VARIABLE: self._broker.user or "", PASSWORD_VARIABLE: self._broker.password or ""}
         if self._broker.ca is not None:
-            seen = self.directory / _CA_FILE
+            seen = self.launch_directory / _CA_FILE
             shutil.copyfile(self._broker.ca, seen)
             given[CA_VARIABLE] = str(seen)
         return given
@@ -316,4 +394,19 @@ class Trial:
         """Remove what is left of the hosts' directories once nothing in their spools is unsent."""
         spools = self._deployment.spool_dirs() if self._deployment is not None else []
         if not any(spool_heads(spool) for spool in spools):
-            shutil.rmtree(self.directory / "hosts", ignore_errors=True)
+            shutil.rmtree(self.launch_directory / "hosts", ignore_errors=True)
+
+
+def launch_name(number: str, launch: int) -> str:
+    """The name of the directory of a later launch of a trial.
+
+    Example:
+        >>> launch_name("003", 2), trial_number("003.2"), trial_number("003")
+        ('003.2', '003', '003')
+    """
+    return f"{number}.{launch}"
+
+
+def trial_number(name: str) -> str:
+    """The number of the trial that a directory belongs to."""
+    return name.partition(".")[0]

@@ -6,7 +6,6 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
-from ray.tune.search import BasicVariantGenerator
 
 from optiprov.errors import StudyError
 from optiprov.optimize.plan import INTERRUPTED
@@ -52,7 +51,7 @@ def tune_trials(
         tune_config=tune.TuneConfig(
             metric=plan.metric,
             mode=plan.mode,
-            search_alg=plan.search_alg or _random_search(plan),
+            search_alg=plan.search_alg,
             scheduler=plan.scheduler,
             num_samples=plan.num_samples,
             reuse_actors=True,
@@ -89,10 +88,6 @@ class _Interruption(tune.Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         return self._interrupts.occurred
-
-
-def _random_search(plan: StudyPlan) -> BasicVariantGenerator:
-    return BasicVariantGenerator(max_concurrent=plan.max_concurrent, random_state=plan.optimization.seed)
 
 
 def _trial_names() -> Callable[[Any], str]:

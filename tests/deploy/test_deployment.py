@@ -1,3 +1,4 @@
+import itertools
 import threading
 import time
 from contextlib import nullcontext
@@ -9,7 +10,7 @@ from optiprov.deploy import Deployment, load_scenario
 from optiprov.errors import DeploymentError, ScenarioError
 from tests.waiting import PATIENCE_S, least_of, wait_until
 
-from .conftest import SCENARIOS
+from .conftest import LAYERS, SCENARIOS
 
 SERVER = """\
 - hosts: cloud
@@ -553,3 +554,35 @@ def test_trial_of_trivial_tasks_costs_little(deploy):
         return time.perf_counter() - started
 
     assert least_of(deploy_once, 0.5) < 0.5, "150 ms on an idle machine; the bound leaves room for a busy one"
+
+
+@pytest.mark.parametrize("testbed", ["local", "static"])
+def test_checkpoints_go_from_the_hosts_of_one_deployment_to_those_of_the_next(
+    request, deploy, tmp_path, testbed
+):
+    """Each host finds what it has left, and no other's; without a place for them there is no variable."""
+    play = (
+        "- hosts: all\n  launch:\n"
+        '    - shell: echo {{ _self._id }} >> "$OPTIPROV_CHECKPOINT_DIR/launches";'
+        ' mkdir -p "$OPTIPROV_CHECKPOINT_DIR/model"\n'
+    )
+    layers = LAYERS if testbed == "local" else request.getfixturevalue("static_layers")()
+    places = [tmp_path / "nothing yet", tmp_path / "first", tmp_path / "second"]
+    for place, target in itertools.pairwise(places):
+        deployment = deploy(play, layers, checkpoints=place)
+        deployment.prepare()
+        deployment.launch(timeout_s=PATIENCE_S)
+        deployment.stop()
+        deployment.fetch_checkpoints(target)
+        deployment.finalize()
+        assert not any(deployment.directory.glob("hosts/*/checkpoint"))
+    ids = [host.id for host in deployment.hosts]
+    assert sorted(path.name for path in places[2].iterdir()) == sorted(ids)
+    once = [(places[1] / one / "launches").read_text() for one in ids]
+    assert len(set(once)) == len(ids)
+    assert [(places[2] / one / "launches").read_text() for one in ids] == [2 * text for text in once]
+    assert all((places[2] / one / "model").is_dir() for one in ids)
+    plain = deploy('- hosts: all\n  launch:\n    - shell: test -z "$OPTIPROV_CHECKPOINT_DIR"\n', layers)
+    plain.prepare()
+    plain.launch(timeout_s=PATIENCE_S)
+    plain.finalize()

@@ -20,6 +20,8 @@ from optiprov.deploy import load_scenario, models
 from optiprov.deploy.modules import MODULES
 from optiprov.deploy.task_keywords import KEYWORDS, LOOP_CONTROL
 from optiprov.deploy.variable_names import RESERVED, SELF_KEYS
+from optiprov.optimize.schedulers import SCHEDULERS
+from optiprov.optimize.searchers.registry import SEARCHERS
 from optiprov.optimize.space_file import COMMON_KEYS, KIND_KEYS, TOP_KEYS
 from optiprov.store import query
 from optiprov.store.schema import TABLES, VIEWS
@@ -98,6 +100,12 @@ def test_running_works_as_printed(page_dir, environment):
 def test_search_space_examples_work_as_printed(page_dir, environment):
     """The files and the Python of search-space.md give what the page says."""
     assert len(run_page(DOCS / "search-space.md", page_dir, environment)) == 3
+
+
+def test_searching_example_works_as_printed(page_dir, environment):
+    """The class of searching.md is Python, and the recommendation what the page says."""
+    assert len(run_page(DOCS / "searching.md", page_dir, environment)) == 1
+    compile((page_dir / "optimization.py").read_text(encoding="utf-8"), "optimization.py", "exec")
 
 
 def test_provenance_examples_work_as_printed(page_dir, environment, start_service):
@@ -190,6 +198,12 @@ def test_every_type_of_parameter_is_documented():
     text = (DOCS / "search-space.md").read_text(encoding="utf-8")
     keys = {*TOP_KEYS, *COMMON_KEYS, *KIND_KEYS, *(key for keys in KIND_KEYS.values() for key in keys)}
     assert sorted(key for key in keys if f"`{key}`" not in text) == []
+
+
+def test_every_searcher_and_scheduler_is_documented():
+    """Each name that a study may give is in searching.md."""
+    text = (DOCS / "searching.md").read_text(encoding="utf-8")
+    assert [name for name in (*SEARCHERS, *SCHEDULERS) if f"`{name}`" not in text] == []
 
 
 def test_every_field_and_operator_of_queries_is_documented():

@@ -143,6 +143,30 @@ def test_same_seed_gives_same_accuracy_and_model(run, tmp_path):
         np.testing.assert_array_equal(one["weights"], other["weights"])
 
 
+def test_killed_training_goes_on_from_its_checkpoint(run, start, start_master, environment, tmp_path):
+    """It comes to the same as one that was never cut off, and does no epoch twice but the one it died in."""
+    chosen = ("--kernel-size", "3", "--num-kernels", "24")
+    whole = run(tmp_path / "whole", *chosen, epochs=8)
+    environment["OPTIPROV_CHECKPOINT_DIR"] = str(tmp_path)
+    master, port = start_master(tmp_path / "killed", "--epochs", 8)
+    start("worker.py", "--master", f"127.0.0.1:{port}", *chosen)
+    while not master.stdout.readline().startswith("epoch  2"):
+        assert master.poll() is None
+    master.kill()
+    master.wait()
+    resumed = run(tmp_path / "resumed", *chosen, epochs=8)
+    for name in ("accuracy", "loss", "epochs"):
+        assert resumed.report[name] == whole.report[name]
+    with (
+        np.load(tmp_path / "whole" / "model.npz") as one,
+        np.load(tmp_path / "resumed" / "model.npz") as other,
+    ):
+        np.testing.assert_array_equal(one["weights"], other["weights"])
+    epochs = [line for line in resumed.master_output.splitlines() if line.startswith("epoch")]
+    assert int(epochs[0].split()[1]) >= 2
+    assert epochs[-1].split()[1] == "8"
+
+
 def test_run_leaves_provenance_of_both_services_in_the_spool(run, tmp_path):
     """Both processes spool their datasets, and the Master names the Worker's data item."""
     run(tmp_path / "out", "--num-kernels", "4")

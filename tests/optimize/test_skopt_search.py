@@ -1,66 +1,22 @@
-"""SkOptSearch against the real scikit-optimize and Ray's real searcher interface."""
+"""SkOptSearch against the real scikit-optimize."""
 
 import json
 import math
-import time
 
 import numpy as np
 import pytest
-from ray import tune
-from ray.tune.search import ConcurrencyLimiter
-from ray.tune.search.search_generator import SearchGenerator
 from skopt import Optimizer
 from skopt.space import Categorical, Integer, Real
 
-from optiprov.errors import InputError, SearchSpaceError
+from optiprov.errors import InputError
 from optiprov.optimize.searchers import Observation, SkOptSearch
-from optiprov.optimize.space import Choice, LogRandInt, LogUniform, QUniform, RandInt, SearchSpace, Uniform
-
-MIXED = SearchSpace(
-    (
-        RandInt("kernel_size", 2, 5),
-        LogRandInt("num_kernels", 2, 64),
-        LogUniform("learning_rate", 0.001, 1.0),
-        QUniform("dropout", 0.0, 0.5, 0.05),
-        Choice("optimizer", ("sgd", "adam", True)),
-    )
-)
-GRID = SearchSpace((RandInt("a", 0, 3), RandInt("b", 0, 3)))
-FINAL = {"optiprov_final": True}
-
-
-def loss(config) -> float:
-    """A function with its minimum 0 at (3, 16, 0.03, 0.2, adam)."""
-    return (
-        (config["kernel_size"] - 3) ** 2
-        + math.log2(config["num_kernels"] / 16) ** 2
-        + math.log10(config["learning_rate"] / 0.03) ** 2
-        + 10 * abs(config["dropout"] - 0.2)
-        + 2 * (config["optimizer"] != "adam")
-    )
+from optiprov.optimize.space import LogRandInt, LogUniform, SearchSpace
+from tests.optimize.searching import GRID, MIXED, drive
 
 
 def searcher(space=MIXED, **options) -> SkOptSearch:
     """A searcher that minimizes `loss`."""
     return SkOptSearch(space, **({"metric": "loss", "mode": "min", "seed": 1} | options))
-
-
-def drive(search, trials, objective=loss, in_flight=1, first=0):
-    """Run trials through a searcher, `in_flight` at a time, the oldest ending first; the configurations."""
-    running, tried = [], []
-    for index in range(first, first + trials):
-        config = search.suggest(f"t{index}")
-        tried.append(config)
-        running.append((f"t{index}", config))
-        if len(running) == in_flight:
-            trial, done = running.pop(0)
-            search.on_trial_complete(trial, {"loss": objective(done)} | FINAL)
-    return tried
-
-
-def slope(config) -> float:
-    """An objective on GRID with its minimum at the origin."""
-    return config["a"] + config["b"]
 
 
 @pytest.mark.parametrize("estimator", ["GP", "ET", "RF"])
@@ -89,221 +45,6 @@ def test_every_setting_proposes_points_of_the_space(setting, name):
         assert MIXED.contains(config)
         assert {type(value) for value in config.values()} <= {int, float, str, bool}
         assert json.loads(json.dumps(config)) == config
-
-
-def test_space_of_choices_only_is_searched():
-    """A purely categorical space has another kernel in scikit-optimize; it works too."""
-    space = SearchSpace((Choice("x", ("a", "b", "c")), Choice("y", (1, 2, 4)), Choice("z", ("only",))))
-    tried = drive(searcher(space, n_initial_points=3), 9, lambda c: c["y"] + (c["x"] != "b"))
-    assert {"x": "b", "y": 1, "z": "only"} in tried
-    assert len({tuple(config.values()) for config in tried}) == 9
-
-
-def test_trials_in_flight_never_get_the_same_configuration():
-    """Eight at a time over a discrete space: no configuration is tried twice while there are others."""
-    tried = drive(searcher(GRID, n_initial_points=5), 16, slope, in_flight=8)
-    assert len({(config["a"], config["b"]) for config in tried}) == 16
-
-
-def test_exhausted_space_is_searched_again():
-    """With every configuration tried, the search goes on with repeats."""
-    tried = drive(searcher(GRID, n_initial_points=5), 18, slope)
-    assert len({(config["a"], config["b"]) for config in tried[:16]}) == 16
-    assert all(GRID.contains(config) for config in tried[16:])
-
-
-def test_initial_design_is_handed_out_once_each_while_none_has_ended():
-    """scikit-optimize repeats an initial point until its value arrives; concurrent trials need their own."""
-    search = searcher(n_initial_points=10)
-    configs = [search.suggest(f"t{index}") for index in range(10)]
-    assert len({tuple(config.values()) for config in configs}) == 10
-    assert {held.reason for held in search.suggestions.values()} == {"initial design"}
-    assert search.suggest("more").keys() == configs[0].keys()
-    assert search.suggestions["more"].reason == "unseen"
-
-
-def test_model_is_told_of_trials_in_flight():
-    """Pending points move the next proposal away: without them it would be proposed again."""
-    space = SearchSpace((Uniform("x", 0.0, 1.0),))
-    search = searcher(space, n_initial_points=5, acq_func="EI")
-    drive(search, 8, lambda c: (c["x"] - 0.3) ** 2)
-    pending = [search.suggest(f"p{index}")["x"] for index in range(3)]
-    assert min(abs(a - b) for i, a in enumerate(pending) for b in pending[:i]) > 1e-4
-    held = search.suggestions["p0"]
-    assert held.reason in ("model", "unseen")
-    assert held.predicted is not None
-    assert held.predicted_std is not None
-
-
-def test_same_seed_gives_the_same_sequence():
-    """A study can be repeated; another seed gives another."""
-    first, second = (drive(searcher(n_initial_points=4), 8, in_flight=2) for _ in range(2))
-    assert first == second
-    assert drive(searcher(), 3) != drive(searcher(seed=2), 3)
-
-
-def test_seed_is_drawn_and_kept_when_none_is_given():
-    """Even a study without a seed can be repeated: with the one that was drawn."""
-    search = SkOptSearch(MIXED, metric="loss", mode="min")
-    assert drive(search, 3) == drive(searcher(seed=search.seed), 3)
-
-
-def test_save_and_restore_go_on_where_they_were(tmp_path):
-    """A restored searcher proposes what the saved one would have, trials in flight included."""
-    search = searcher(n_initial_points=4)
-    drive(search, 7, in_flight=2)
-    search.save(str(tmp_path / "state"))
-    again = searcher(seed=99, n_initial_points=4)
-    again.restore(str(tmp_path / "state"))
-    assert again.suggestions == search.suggestions
-    for one in (search, again):
-        one.on_trial_complete("t6", {"loss": 1.0} | FINAL)
-    assert drive(again, 3, first=7) == drive(search, 3, first=7)
-
-
-def test_restore_refuses_a_state_of_another_space(tmp_path):
-    """The message names both parameter lists."""
-    search = searcher()
-    search.save(str(tmp_path / "state"))
-    with pytest.raises(InputError, match=r"kernel_size.* but the space has a, b"):
-        searcher(GRID).restore(str(tmp_path / "state"))
-
-
-def told(search) -> list[float]:
-    """What the model is told, to be minimized."""
-    return [value for _, value in search._ledger.targets()]
-
-
-def test_failed_and_nan_trials_count_as_the_worst_value_seen():
-    """A crash, a NaN and a missing metric are failures; without values nothing is told."""
-    search = searcher(GRID, n_initial_points=9)
-    for index in range(5):
-        search.suggest(f"t{index}")
-    search.on_trial_complete("t0", error=True)
-    assert told(search) == []
-    search.on_trial_complete("t1", {"loss": float("nan")} | FINAL)
-    search.on_trial_complete("t2", {"other": 1.0} | FINAL)
-    search.on_trial_complete("t3", {"loss": 2.0} | FINAL)
-    search.on_trial_complete("t4", {"loss": 5.0} | FINAL)
-    assert [seen.kind for seen in search.observations] == ["failed"] * 3 + ["final"] * 2
-    assert told(search) == [5.0, 5.0, 5.0, 2.0, 5.0]
-
-
-@pytest.mark.parametrize(
-    ("mode", "last", "expected"), [("min", 1.0, 3.0), ("min", 9.0, 9.0), ("max", 9.0, -3.0)]
-)
-def test_stopped_trial_counts_as_the_worse_of_its_value_and_the_median_final(mode, last, expected):
-    """A value on the way to an early stop is of lower fidelity: it never passes for a good final."""
-    search = searcher(GRID, mode=mode, n_initial_points=9)
-    for index, value in enumerate([2.0, 3.0, 4.0]):
-        search.suggest(f"t{index}")
-        search.on_trial_complete(f"t{index}", {"loss": value} | FINAL)
-    config = search.suggest("stopped")
-    search.on_trial_result("stopped", {"loss": 100.0})
-    search.on_trial_complete("stopped", {"loss": last})
-    assert search.observations[-1] == Observation(config, last, "stopped", "stopped")
-    assert told(search)[-1] == expected
-
-
-def test_stopped_trials_before_the_first_final_are_not_told():
-    """Without a final there is nothing to compare a low fidelity with; the search goes on at random."""
-    search = searcher(GRID, n_initial_points=1)
-    search.suggest("t0")
-    search.on_trial_result("t0", {"loss": 1.0, "optiprov_final": False})
-    search.on_trial_complete("t0", {"loss": 1.0})
-    assert search.observations[0].kind == "stopped"
-    assert told(search) == []
-    assert GRID.contains(search.suggest("t1"))
-
-
-def test_trial_stopped_while_paused_counts_with_its_last_report():
-    """Ray gives no result for a trial that is removed while paused."""
-    search = searcher(GRID)
-    search.suggest("t0")
-    search.on_trial_result("t0", {"loss": 4.0})
-    search.on_trial_complete("t0", None)
-    assert (search.observations[0].kind, search.observations[0].value) == ("stopped", 4.0)
-
-
-def test_foreign_trainables_count_as_final_until_the_key_shows_up():
-    """A trainable without our key reports finals; once the key was seen, trials without it were stopped."""
-    search = searcher(GRID)
-    for index in range(3):
-        search.suggest(f"t{index}")
-    search.on_trial_complete("t0", {"loss": 1.0})
-    search.on_trial_complete("t1", {"loss": 2.0})
-    assert [seen.kind for seen in search.observations] == ["final", "final"]
-    search.on_trial_complete("t2", {"loss": 3.0} | FINAL)
-    assert [seen.kind for seen in search.observations] == ["stopped", "stopped", "final"]
-    always = searcher(GRID, final_key=None)
-    always.suggest("t0")
-    always.on_trial_complete("t0", {"loss": 1.0})
-    assert always.observations[0].kind == "final"
-
-
-def test_space_metric_and_mode_come_from_tune():
-    """Under ConcurrencyLimiter and Tune's generator: constants stay Tune's, limits hold, results arrive."""
-    search = SkOptSearch(seed=1, n_initial_points=3)
-    limited = ConcurrencyLimiter(search, max_concurrent=2)
-    generator = SearchGenerator(limited)
-    config = {"a": tune.randint(0, 4), "b": tune.randint(0, 4), "epochs": 3}
-    assert generator.set_search_properties("loss", "max", config)
-    assert set(limited.suggest("t0")) == {"a", "b"}
-    assert limited.suggest("t1") is not None
-    assert limited.suggest("t2") is None
-    limited.on_trial_complete("t0", {"loss": 1.0} | FINAL)
-    assert limited.suggest("t2") is not None
-    assert [seen.value for seen in search.observations] == [1.0]
-    assert (search.metric, search.mode) == ("loss", "max")
-
-
-def test_tunes_own_checkpoint_restores_the_searcher(tmp_path):
-    """Tune saves and restores searchers by directory, through the limiter."""
-    search = searcher(GRID)
-    generator = SearchGenerator(ConcurrencyLimiter(search, max_concurrent=2))
-    drive(search, 4, slope)
-    generator.save_to_dir(str(tmp_path), "session")
-    fresh = searcher(GRID, seed=5)
-    SearchGenerator(ConcurrencyLimiter(fresh, max_concurrent=2)).restore_from_dir(str(tmp_path))
-    assert fresh.observations == search.observations
-
-
-def test_second_space_from_tune_is_refused_unless_it_is_the_same():
-    """Tune raises for a param_space that the searcher does not search: it has to be told."""
-    search = SkOptSearch(GRID)
-    assert not search.set_search_properties("loss", "min", {"c": tune.uniform(0, 1)})
-    assert search.set_search_properties("loss", "min", GRID.to_tune())
-    assert (search.metric, search.mode) == ("loss", "min")
-
-
-def test_constants_of_a_given_space_are_in_every_configuration():
-    """A space file's constants reach the trial, and stay out of the observations."""
-    search = searcher(SearchSpace(GRID.parameters, {"epochs": 8}))
-    assert search.suggest("t0")["epochs"] == 8
-    search.on_trial_complete("t0", {"loss": 1.0})
-    assert set(search.observations[0].config) == {"a", "b"}
-
-
-def test_points_to_evaluate_come_first_and_are_checked():
-    """The user's own configurations are tried before the design."""
-    points = [{"a": 1, "b": 2}, {"a": 0, "b": 0}]
-    search = searcher(GRID, points_to_evaluate=points)
-    assert drive(search, 2, slope) == points
-    with pytest.raises(SearchSpaceError, match="'a' cannot be 7"):
-        searcher(GRID, points_to_evaluate=[{"a": 7, "b": 0}])
-
-
-def test_evaluated_points_warm_start_the_model():
-    """Known points replace the initial design, and are not tried again."""
-    search = searcher(GRID, n_initial_points=4)
-    for a in range(4):
-        search.add_evaluated_point({"a": a, "b": 3, "epochs": 8}, a + 3.0)
-    search.add_evaluated_point({"a": 3, "b": 2}, float("nan"))
-    search.add_evaluated_point({"a": 2, "b": 2}, 9.0, pruned=True)
-    assert [seen.kind for seen in search.observations][3:] == ["final", "failed", "stopped"]
-    search.suggest("t0")
-    assert search.suggestions["t0"].reason == "model"
-    assert search.suggestions["t0"].config["b"] != 3
 
 
 def test_optimizer_of_the_user_gives_settings_space_and_points():
@@ -346,27 +87,3 @@ def test_wrong_settings_are_told(options, message):
     """What cannot work says so at once, not after ten trials."""
     with pytest.raises(InputError, match=message):
         searcher(**options)
-
-
-def test_suggesting_without_space_or_metric_is_told():
-    """The message says what to give, and where."""
-    with pytest.raises(InputError, match="no search space"):
-        SkOptSearch(metric="loss", mode="min").suggest("t0")
-    with pytest.raises(InputError, match="needs metric and mode"):
-        SkOptSearch(GRID).suggest("t0")
-
-
-def test_suggestion_at_60_observations_takes_under_0_3_s_of_cpu():
-    """The bound of the issue, on the mixed space with the default model; the best of three."""
-    search = searcher()
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        config = MIXED.sample(rng)
-        search.add_evaluated_point(config, loss(config))
-    taken = []
-    for index in range(3):
-        start = time.process_time()
-        search.suggest(f"t{index}")
-        taken.append(time.process_time() - start)
-    assert min(taken) < 0.3
-    assert search.suggestions["t0"].reason == "model"

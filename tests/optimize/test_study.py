@@ -37,6 +37,66 @@ def test_scheduler_stops_the_application_of_a_trial_that_falls_behind(tmp_path: 
         run.wait_gone()
 
 
+def test_hyperband_goes_on_with_the_best_of_what_it_has_paused(tmp_path: Path):
+    """A paused trial's application is ended, and launched again with what it had left in its directory.
+
+    The study has no run(): attributes say how it searches, and the command line has the last word.
+    """
+    options = ("--scheduler", "hyperband", "--num-samples", "5", "--seed", "3")
+    with study(tmp_path, MODES.with_name("resuming.py"), *options) as run:
+        assert run.wait() == 0, run.text()
+        provenance = connect(run.store)
+        assert json.loads(provenance.studies()["settings"][0]) == {
+            "search": "grid",
+            "scheduler": "hyperband",
+            "num_samples": 5,
+            "max_concurrent": 1,
+            "seed": 3,
+        }
+        trials = provenance.trials("study")
+        assert dict(zip(trials["trial_id"], trials["status"], strict=True)) == {
+            "study-001": "finished",
+            "study-002": "stopped",
+            "study-003": "stopped",
+            "study-004": "finished",
+            "study-005": "finished",
+        }
+        reports = provenance.sql("SELECT step, value FROM prov.trial_report WHERE trial_id = 'study-001'")
+        assert sorted(zip(reports["step"], reports["value"], strict=True)) == [
+            (step + 1, step) for step in range(5)
+        ]
+        runs = provenance.sql(
+            "SELECT r.run_id, r.status, min(s.step) AS first, max(s.step) AS last"
+            " FROM prov.run r JOIN step_output s ON s.run_id = r.run_id"
+            " WHERE r.trial_id = 'study-001' GROUP BY 1, 2 ORDER BY 3"
+        )
+        assert runs["status"].tolist() == ["stopped", "finished"]
+        assert list(zip(runs["first"], runs["last"], strict=True)) == [(0, 0), (1, 4)]
+        launches = sorted(path.name for path in (run.results / "trials").iterdir())
+        assert launches == ["001", "001.2", "002", "003", "004", "005"]
+        outcome = json.loads((run.results / "trials" / "001" / "outcome.json").read_text())
+        assert outcome["status"] == "finished"
+        run.wait_gone()
+
+
+def test_hyperband_pauses_trainings_of_the_digits_and_resumes_the_best(tmp_path: Path):
+    """Of three, two are stopped after their first epoch; the third does each of its 12 epochs once."""
+    options = ("--search", "random", "--scheduler", "hyperband", "--max-concurrent", "1")
+    with study(tmp_path, DIGITS / "optimization.py", *options, "--num-samples", "3", "--seed", "1") as run:
+        assert run.wait() == 0, run.text()
+        provenance = connect(run.store)
+        trials = provenance.trials("study").set_index("status")["trial_id"]
+        assert sorted(trials.index) == ["finished", "stopped", "stopped"]
+        best = trials["finished"]
+        epochs = provenance.sql(
+            "SELECT r.run_id, e.epoch FROM prov.run r JOIN epoch_output e ON e.run_id = r.run_id"
+            f" WHERE r.trial_id = '{best}' ORDER BY e.epoch"
+        )
+        assert epochs["epoch"].drop_duplicates().tolist() == list(range(1, 13))
+        assert epochs["run_id"].nunique() == 2
+        assert (run.results / "trials" / f"{best[-3:]}.2").is_dir()
+
+
 def test_service_killed_in_mid_study_loses_no_record(tmp_path: Path):
     """The service is killed twice while trials emit; every record of every trial is stored exactly once."""
     with study(tmp_path, TEST_MODES=",".join(["fine"] * 6)) as run:

@@ -2,7 +2,9 @@
 
 It runs in the layer `cloud`. It waits for one Worker, trains a softmax classifier by stochastic gradient
 descent, and records the accuracy on the test images after each epoch, so that a search can stop a training
-that leads nowhere. At the end it writes `model.npz` and `report.json`.
+that leads nowhere. At the end it writes `model.npz` and `report.json`. After each epoch it keeps what it
+has trained in the directory OPTIPROV_CHECKPOINT_DIR, if there is one, and goes on from there when it is
+started again.
 
 By hand, then start worker.py in another terminal:
 
@@ -18,6 +20,7 @@ import argparse
 import io
 import json
 import math
+import os
 import socket
 import sys
 import time
@@ -42,6 +45,7 @@ WORKER_TIMEOUT_S = 30.0
 HEADER_LIMIT_BYTES = 65536
 PAYLOAD_LIMIT_BYTES = 1 << 30
 TRAINING_TASK = 1
+CHECKPOINT = "training.npz"
 
 
 class BadMessageError(ValueError):
@@ -176,6 +180,21 @@ class Classifier:
             bias -= scores.sum(axis=0)
         return float(-np.log(np.maximum(of_true_digit, np.float32(1e-12))).mean())
 
+    def save(self, path: Path, epoch: Epoch, item: str) -> None:
+        """Write what it takes to go on after an epoch, so that a kill leaves all of it or what was before."""
+        said = {"epoch": epoch._asdict(), "item": item, "rng": self._rng.bit_generator.state}
+        beside = path.with_name("new.npz")
+        np.savez(beside, weights=self.weights, bias=self.bias, said=np.array(json.dumps(said)))
+        beside.replace(path)
+
+    def restore(self, path: Path) -> tuple[Epoch, str]:
+        """Go on from what `save` wrote; return the last epoch, and the id of its data item."""
+        with np.load(path) as saved:
+            self.weights, self.bias = saved["weights"], saved["bias"]
+            said = json.loads(str(saved["said"]))
+        self._rng.bit_generator.state = said["rng"]
+        return Epoch(**said["epoch"]), said["item"]
+
     def accuracy(self, features: NDArray[np.float32], digits: NDArray[np.intp]) -> float:
         """Return the share of images whose digit it tells."""
         guesses = (features @ self.weights + self.bias).argmax(axis=1)
@@ -189,8 +208,11 @@ def train(
     peak: float,
     workflow: Workflow,
     origin: list[Data],
+    checkpoint: Path | None = None,
 ) -> Iterator[tuple[Epoch, Data]]:
     """Train, recording each epoch as a task; yield what it led to and the data item that says so.
+
+    Where an earlier process has left a checkpoint, the last epoch in it comes first, and is not done again.
 
     Args:
         classifier: what is trained.
@@ -199,13 +221,20 @@ def train(
         peak: the highest learning rate.
         workflow: the run that the tasks belong to.
         origin: the data items of the hyperparameters and of the features.
+        checkpoint: where to keep what is trained after each epoch.
     """
     hyperparameters, extracted = origin
     started = time.perf_counter()
-    came_from = hyperparameters
-    for number in range(1, epochs + 1):
+    came_from, before, done = hyperparameters, TRAINING_TASK, 0
+    if checkpoint is not None and checkpoint.exists():
+        epoch, item = classifier.restore(checkpoint)
+        came_from, done = Data("epoch_output", DATAFLOW, [], {}, id=item), epoch.number
+        started -= epoch.elapsed_time_s
+        yield epoch, came_from
+    for number in range(done + 1, epochs + 1):
         rate = learning_rate_of(number, epochs, peak)
-        task = Task(TRAINING_TASK + number, workflow, "epoch", dependencies=[TRAINING_TASK + number - 1])
+        task = Task(TRAINING_TASK + number, workflow, "epoch", dependencies=[before])
+        before = TRAINING_TASK + number
         inputs = Data("epoch_input", DATAFLOW, [came_from], row({"epoch": number, "learning_rate": rate}))
         task.begin([inputs, extracted])
         loss = classifier.train_epoch(features.train_features, features.train_digits, rate)
@@ -214,6 +243,8 @@ def train(
         result = {"accuracy": accuracy, "loss": loss, "elapsed_time": epoch.elapsed_time_s}
         came_from = Data("epoch_output", DATAFLOW, [inputs], row({"epoch": number, **result}))
         task.end([came_from])
+        if checkpoint is not None:
+            classifier.save(checkpoint, epoch, came_from.id)
         yield epoch, came_from
 
 
@@ -231,8 +262,11 @@ def train_recorded(
     task = Task(TRAINING_TASK, workflow, "training", dependencies=[])
     task.begin([inputs, extracted])
     classifier = Classifier(features.train_features.shape[1], arguments.seed)
+    kept = os.environ.get("OPTIPROV_CHECKPOINT_DIR")
+    checkpoint = Path(kept) / CHECKPOINT if kept else None
+    origin = [inputs, extracted]
     epochs = train(
-        classifier, features, arguments.epochs, arguments.learning_rate, workflow, [inputs, extracted]
+        classifier, features, arguments.epochs, arguments.learning_rate, workflow, origin, checkpoint
     )
     for epoch, item in epochs:
         print(f"epoch {epoch.number:2d}  accuracy {epoch.accuracy:.4f}  loss {epoch.loss:.4f}", flush=True)

@@ -12,7 +12,7 @@ from optiprov.deploy.models.base import Model, Nested, key
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-_NUMBER = r"\d+(?:\.\d+)?"
+_NUMBER = r"\d+(?:\.\d+)?(?:[eE]-\d{1,2})?"  # a small value of a search space is rendered as 5e-05
 _UNITS_S = {"us": 1e-6, "usec": 1e-6, "usecs": 1e-6, "ms": 1e-3, "msec": 1e-3, "msecs": 1e-3}
 _UNITS_S |= {"s": 1.0, "sec": 1.0, "secs": 1.0}
 _PREFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}

@@ -64,7 +64,7 @@ def as_text(findings: Sequence[Finding]) -> str:
     outcomes = dict.fromkeys(one.judgement.outcome for one in findings)
     notes = [_NOTES[outcome] for outcome in outcomes if outcome in _NOTES]
     emulators = ", ".join(dict.fromkeys(one.emulator for one in findings)) or "none"
-    return "\n".join([*aligned(rows), f"emulated by: {emulators}", *notes])
+    return "\n".join([*aligned(rows), f"emulated: {emulators}", *notes])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PROVENANCE_ROLE = "provenance"
 """The role whose hosts get the capture client and its environment."""
 
+CHECKPOINT_VARIABLE = "OPTIPROV_CHECKPOINT_DIR"
+"""The variable that tells processes where to leave what they can go on from."""
+
 
 @frozen
 class HostRequest:
@@ -46,6 +49,8 @@ class HostRequest:
         watch: Called with each session that has to end with this process, should it be killed.
         testbeds: What the scenario says of its testbeds.
         supervised: What marks the processes that end with this process, `NAME=value`; empty for none.
+        keeps_checkpoints: Whether each host has a directory for its processes to go on from
+            (OPTIPROV_CHECKPOINT_DIR in their environment).
         placements: All hosts of the scenario, whoever provides them.
         firewall_rules: Ports to open to other testbeds, beside those that a testbed's own key has.
         is_visit: Whether others may work on the hosts, which are all made: nothing is held or written.
@@ -64,6 +69,7 @@ class HostRequest:
     watch: Callable[[int], None] = lambda _session: None
     testbeds: Environment | None = None
     supervised: str = ""
+    keeps_checkpoints: bool = False
     placements: Sequence[Placement] = ()
     firewall_rules: Sequence[FirewallRule] = ()
     is_visit: bool = False
@@ -93,6 +99,7 @@ class Host(ABC):
         python: The Python that ansible-core's modules run on.
         is_away: Whether it is another machine than this one.
         scratch_dir: Where files lie that tasks need for themselves; no other host has it.
+        checkpoint_dir: Where its processes leave what they can go on from; None where that is not kept.
     """
 
     placement: Placement
@@ -109,6 +116,7 @@ class Host(ABC):
     python: str = sys.executable
     is_away: bool = False
     scratch_dir: str = "~/.optiprov"
+    checkpoint_dir: str | None = None
 
     @property
     def id(self) -> str:

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optiprov.deploy.ports import PortAllotment
-from optiprov.deploy.providers.base import Host, HostRequest, Provider, joined_variables
+from optiprov.deploy.providers.base import (
+    CHECKPOINT_VARIABLE,
+    Host,
+    HostRequest,
+    Provider,
+    joined_variables,
+)
 from optiprov.deploy.providers.isolation import SHELL, Isolation, Mask
 from optiprov.deploy.providers.limits import limiting_command
 from optiprov.deploy.providers.local_files import LocalFiles
@@ -73,6 +79,12 @@ class LocalHost(Host):
         self.files = LocalFiles(self._absolute, self._outside)
         tmp = str(TMP if isolation.is_private else directory / "tmp")
         self._environment = _environment(self._home, tmp, self.spool_dir, environment)
+
+    def keep_checkpoints(self, directory: Path) -> None:
+        """Have its processes leave there what they can go on from."""
+        directory.mkdir(exist_ok=True)
+        self.checkpoint_dir = str(directory)
+        self._environment = {**self._environment, CHECKPOINT_VARIABLE: self.checkpoint_dir}
 
     def start(
         self,
@@ -242,6 +254,8 @@ class LocalProvider(Provider):
         host = LocalHost(placement, port, directory, isolation, environment, limiting, addresses)
         if network is not None:
             host.network_counters = network.counters(placement.id)
+        if request.keeps_checkpoints:
+            host.keep_checkpoints(directory / "checkpoint")
         return host
 
     def _journalled_port(self, placement: Placement, request: HostRequest, directory: Path) -> int:
@@ -270,7 +284,7 @@ def _may_be_apart(placements: Sequence[Placement], request: HostRequest) -> bool
 
 def remove_directory(directory: Path) -> None:
     """Remove the directory of a host, but a spool that is not empty."""
-    for name in ("work", "home", "tmp"):
+    for name in ("work", "home", "tmp", "checkpoint"):
         shutil.rmtree(directory / name, ignore_errors=True)
     for path in directory.glob(f"{FSTAB}*"):
         path.unlink(missing_ok=True)

@@ -171,7 +171,11 @@ class StaticProvider(Provider):
         host = _host(placement, self._connections[machine], record, request)
         # One that was made already may be away for now.
         with suppress(*([HostUnavailable] if placement.id in request.made else [])):
-            host.make(request.environment_of(placement), request.services)
+            host.make(
+                request.environment_of(placement),
+                request.services,
+                keeps_checkpoints=request.keeps_checkpoints,
+            )
         return host
 
 

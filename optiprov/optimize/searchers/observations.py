@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FINAL_KEY = "optiprov_final"
 
 Kind = Literal["final", "stopped", "failed"]
+Reason = Literal["given", "initial design", "model", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Suggestion:
     """
 
     config: dict[str, Any]
-    reason: Literal["given", "initial design", "model", "unseen"]
+    reason: Reason
     predicted: float | None = None
     predicted_std: float | None = None
 
@@ -79,9 +80,23 @@ class Ledger:
     @property
     def observations(self) -> list[Observation]:
         """Every outcome so far, in the order of completion."""
+        return self.since(0)
+
+    def __len__(self) -> int:
+        return len(self._done)
+
+    def since(self, first: int) -> list[Observation]:
+        """The outcomes from the one of this index on, in the order of completion.
+
+        What an earlier call has returned as final is "stopped" in a later one where the first mark (see
+        `has_marks`) was seen between them.
+        """
+        done = self._done[first:]
+        if not (self.has_marks and self._unmarked):
+            return done
         return [
-            replace(seen, kind="stopped") if self.has_marks and index in self._unmarked else seen
-            for index, seen in enumerate(self._done)
+            replace(seen, kind="stopped") if index in self._unmarked else seen
+            for index, seen in enumerate(done, first)
         ]
 
     def report(self, trial_id: str, result: Mapping[str, Any], metric: str) -> None:
@@ -111,11 +126,6 @@ class Ledger:
         """Add an outcome."""
         self._done.append(observation)
 
-    def known_configs(self) -> list[dict[str, Any]]:
-        """Every configuration that was evaluated or is in flight."""
-        seen = [observation.config for observation in self._done]
-        return seen + [suggestion.config for suggestion in self.pending.values()]
-
     def targets(self) -> list[tuple[dict[str, Any], float]]:
         """What to tell a model that minimizes: (configuration, value to minimize); empty without finals.
 
@@ -123,9 +133,7 @@ class Ledger:
         - A stopped trial counts as the worse of its last value and the median of the finals: a value at low
           fidelity must not pass for a good one.
         - A failed trial counts as the worst value seen.
-        - A trial in flight counts as what the model predicted for it when it was suggested (kriging
-          believer; Ginsbourger et al. 2010, https://hal.science/hal-00260579), or as the median of the
-          finals if there was no model; so does a trial that was stopped before it reported.
+          A trial that was stopped before it reported counts as that median.
         """
         sign = -1.0 if self.mode == "max" else 1.0
         outcomes = self.observations
@@ -134,18 +142,31 @@ class Ledger:
             return []
         middle = median(finals)
         told = []
-        reached = [sign * seen.value for seen in outcomes if math.isfinite(seen.value)]
+        worst = max(sign * seen.value for seen in outcomes if math.isfinite(seen.value))
         for seen in outcomes:
             value = sign * seen.value
             if seen.kind == "failed":
-                value = max(reached)
+                value = worst
             elif seen.kind == "stopped":
                 value = max(value, middle) if math.isfinite(value) else middle
             told.append((seen.config, value))
-        for suggestion in self.pending.values():
-            lie = middle if suggestion.predicted is None else sign * suggestion.predicted
-            told.append((suggestion.config, lie))
         return told
+
+    def lies(self) -> list[tuple[dict[str, Any], float]]:
+        """What to tell a model of the trials in flight, as `targets` does; empty without finals.
+
+        Each counts as what the model predicted for it when it was suggested (kriging believer; Ginsbourger
+        et al. 2010, https://hal.science/hal-00260579), but not as better than the best that was seen: a
+        model that believes in what it hopes for hopes for more. Without a model it is the median.
+        """
+        sign = -1.0 if self.mode == "max" else 1.0
+        finals = [sign * seen.value for seen in self.observations if seen.kind == "final"]
+        if not finals:
+            return []
+        return [
+            (one.config, median(finals) if one.predicted is None else max(sign * one.predicted, min(finals)))
+            for one in self.pending.values()
+        ]
 
     def state(self) -> dict[str, Any]:
         """The ledger as JSON-able values."""

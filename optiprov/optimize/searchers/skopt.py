@@ -6,40 +6,25 @@ in flight are known to the model, failed and NaN trials are told, and values are
 
 from __future__ import annotations
 
-import json
-import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from ray.tune.search.searcher import Searcher
-
-from optiprov.errors import InputError
-from optiprov.optimize.searchers.observations import FINAL_KEY, Ledger, Observation, Suggestion
+from optiprov.optimize.searchers.ledger_search import LedgerSearch
+from optiprov.optimize.searchers.observations import FINAL_KEY
 from optiprov.optimize.searchers.skopt_optimizer import evaluated_points, settings_of, space_of
-from optiprov.optimize.searchers.surrogate import Settings, Surrogate, point_key
-from optiprov.optimize.space import SearchSpace
+from optiprov.optimize.searchers.surrogate import Settings, Surrogate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from skopt import Optimizer
 
-    from optiprov.optimize.searchers.surrogate import Hedge, Key
-
-STATE_VERSION = 1
+    from optiprov.optimize.space import SearchSpace
 
 
-class SkOptSearch(Searcher):  # type: ignore[misc]
+class SkOptSearch(LedgerSearch):
     """Searches with a surrogate model: a Gaussian process, extremely randomized trees or a random forest.
 
-    First come `points_to_evaluate`, then an initial design of `n_initial_points` (each point that is known
-    from `add_evaluated_point` replaces one), then what the model proposes. Trials in flight count in the
-    model as what it predicted for them, so that concurrent trials spread out; a configuration is not tried
-    twice while the space has others left. Trials that a scheduler stopped, and failed ones, count as
-    `Ledger.targets` says.
-
-    Not thread-safe: Tune calls it from one thread.
+    Everything else is as of `LedgerSearch`.
 
     Args:
         space: The search space, or a Tune configuration; None takes Tune's (`param_space`).
@@ -81,10 +66,6 @@ class SkOptSearch(Searcher):  # type: ignore[misc]
         seed: int | None = None,
         final_key: str | None = FINAL_KEY,
     ) -> None:
-        _check_objective(metric, mode)
-        super().__init__(metric=metric, mode=mode)
-        self._metric: str | None = metric
-        self._mode: str | None = mode
         self._settings = Settings(base_estimator, n_initial_points, initial_point_generator, acq_func)
         self._told: list[tuple[list[Any], float]] = []
         if optimizer is not None:
@@ -92,196 +73,25 @@ class SkOptSearch(Searcher):  # type: ignore[misc]
             self._told = evaluated_points(optimizer)
             seed = optimizer.specs["args"].get("random_state") if seed is None else seed
             space = space_of(optimizer) if space is None else space
-        self.seed = seed if isinstance(seed, int) else int(np.random.SeedSequence().generate_state(1)[0])
-        self._rng = np.random.default_rng(self.seed)
-        self._ledger = Ledger(mode=mode or "min", final_key=final_key)
-        self._given = [dict(point) for point in points_to_evaluate or ()]
-        self._design: list[dict[str, Any]] | None = None
-        self._hedge: Hedge | None = None
-        self._names: list[str] | None = None
-        self._constants: dict[str, Any] = {}
-        self._surrogate: Surrogate | None = None
-        if space is not None:
-            known = space if isinstance(space, SearchSpace) else SearchSpace.from_tune(space)
-            self._constants = dict(known.constants)
-            self._set_space(known)
+        super().__init__(
+            space,
+            metric=metric,
+            mode=mode,
+            points_to_evaluate=points_to_evaluate,
+            seed=seed,
+            final_key=final_key,
+        )
 
-    @property
-    def observations(self) -> list[Observation]:
-        """Every outcome so far, in the order of completion; configurations without constants."""
-        return self._ledger.observations
+    def _make_proposer(self, space: SearchSpace) -> Surrogate:
+        return Surrogate(space, self._settings)
 
-    @property
-    def suggestions(self) -> dict[str, Suggestion]:
-        """The trials in flight: what was suggested for each, why, and what the model predicted."""
-        return dict(self._ledger.pending)
-
-    def set_search_properties(
-        self, metric: str | None, mode: str | None, config: Mapping[str, Any], **_spec: Any
-    ) -> bool:
-        """Take metric, mode and search space from Tune; what the constructor was given stays.
-
-        Returns:
-            Whether the configuration's search space is the one that is searched.
-        """
-        _check_objective(metric, mode)
-        self._metric = self._metric or metric
-        self._mode = self._mode or mode
-        self._ledger.mode = self._mode or "min"
-        space = SearchSpace.from_tune(config)
-        if self._surrogate is None and len(space):
-            self._set_space(space)
-        return self._surrogate is not None and self._surrogate.space.parameters == space.parameters
-
-    def suggest(self, trial_id: str) -> dict[str, Any]:
-        """Propose the configuration of a trial; the same one if asked again."""
-        surrogate = self._ready()
-        if trial_id not in self._ledger.pending:
-            self._ledger.pending[trial_id] = self._next(surrogate)
-        return self._ledger.pending[trial_id].config | self._constants
-
-    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """Note an intermediate result: it counts if the trial ends without another."""
-        if self._metric:
-            self._ledger.report(trial_id, result, self._metric)
-
-    def on_trial_complete(
-        self,
-        trial_id: str,
-        result: Mapping[str, Any] | None = None,
-        error: bool = False,  # noqa: FBT001, FBT002 -- Ray's signature
-    ) -> None:
-        """Note the outcome of a trial."""
-        self._ledger.complete(trial_id, result, self._metric or "", error=error)
-
-    def add_evaluated_point(
-        self,
-        parameters: Mapping[str, Any],
-        value: float,
-        error: bool = False,  # noqa: FBT001, FBT002 -- Ray's signature
-        pruned: bool = False,  # noqa: FBT001, FBT002
-        intermediate_values: list[float] | None = None,  # noqa: ARG002
-    ) -> None:
-        """Warm-start with a configuration that was evaluated elsewhere; further keys in it are left out.
-
-        Raises:
-            InputError: There is no search space yet.
-            SearchSpaceError: The configuration is not in the search space.
-        """
-        space = self._ready(needs_objective=False).space
-        space.check(parameters)
-        is_number = value is not None and math.isfinite(value)
-        number = float(value) if is_number and not error else math.nan
-        config = {name: parameters[name] for name in space.names}
-        failed = error or not is_number
-        kind = "failed" if failed else "stopped" if pruned else "final"
-        self._ledger.add(Observation(config, number, kind))  # type: ignore[arg-type]
-        if self._design:
-            self._design.pop()
-
-    def save(self, checkpoint_path: str) -> None:
-        """Write the state to a file, as JSON."""
-        Path(checkpoint_path).write_text(json.dumps(self.get_state()), encoding="utf-8")
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Go on from a file that `save` wrote."""
-        self.set_state(json.loads(Path(checkpoint_path).read_text(encoding="utf-8")))
-
-    def get_state(self) -> dict[str, Any]:
-        """All that the next suggestion depends on, as JSON-able values."""
-        return {
-            "version": STATE_VERSION,
-            "metric": self._metric,
-            "mode": self._mode,
-            "seed": self.seed,
-            "names": self._names,
-            "ledger": self._ledger.state(),
-            "given": self._given,
-            "design": self._design,
-            "hedge": self._hedge,
-            "rng": self._rng.bit_generator.state,
-        }
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take over what `get_state` gave.
-
-        Raises:
-            InputError: The state is of another version, or of another search space.
-        """
-        if state.get("version") != STATE_VERSION:
-            raise InputError(
-                f"a searcher's state of version {state.get('version')!r}, where {STATE_VERSION} is read. "
-                "Restore it with the optiprov that wrote it."
-            )
-        self._check_names(state["names"])
-        self._metric, self._mode, self.seed = state["metric"], state["mode"], state["seed"]
-        self._ledger.restore(state["ledger"])
-        self._given, self._design = list(state["given"]), state["design"]
-        self._names, self._hedge = state["names"], state["hedge"]
-        self._rng.bit_generator.state = state["rng"]
+    def _design_size(self, space: SearchSpace) -> int:
+        del space
+        return self._settings.n_initial_points
 
     def _set_space(self, space: SearchSpace) -> None:
-        """Search `space`: check the points to evaluate and draw the initial design."""
-        searched = SearchSpace(space.parameters, name=space.name)
-        if not len(searched):
-            raise InputError("a search space without a parameter to search. Add one.")
-        for point in self._given:
-            searched.check(point)
-        self._check_names(list(searched.names))
-        self._names = list(searched.names)
-        self._surrogate = Surrogate(searched, self._settings)
-        if self._design is None:
-            points = self._surrogate.design(self._settings.n_initial_points, self._draw_seed())
-            self._design = [searched.decode(point) for point in points]
+        super()._set_space(space)
         for values, y in self._told:
-            config = dict(zip(searched.names, values, strict=True))
+            config = dict(zip(self._names or (), values, strict=True))
             self.add_evaluated_point(config, -y if self._mode == "max" else y)
         self._told = []
-
-    def _check_names(self, names: list[str] | None) -> None:
-        if self._names is not None and names is not None and names != self._names:
-            raise InputError(
-                f"a searcher's state of the parameters {', '.join(names)}, but the space has "
-                f"{', '.join(self._names)}. Restore it with the search space it was saved with."
-            )
-
-    def _ready(self, *, needs_objective: bool = True) -> Surrogate:
-        if self._surrogate is None:
-            raise InputError("SkOptSearch has no search space. Give `space`, or `param_space` to the Tuner.")
-        if needs_objective and not (self._metric and self._mode):
-            got = f"metric={self._metric!r}, mode={self._mode!r}"
-            raise InputError(f"SkOptSearch needs metric and mode, got {got}. Give both here or to Tune.")
-        return self._surrogate
-
-    def _next(self, surrogate: Surrogate) -> Suggestion:
-        """Decide what to try next."""
-        if self._given:
-            return Suggestion(self._given.pop(0), "given")
-        space = surrogate.space
-        known = {self._key(surrogate, config) for config in self._ledger.known_configs()}
-        while self._design:
-            config = self._design.pop(0)
-            if self._key(surrogate, config) not in known:
-                return Suggestion(config, "initial design")
-        targets = [(space.encode(config), value) for config, value in self._ledger.targets()]
-        if targets and self._settings.has_model:
-            proposal = surrogate.propose(targets, known, self._draw_seed(), self._hedge)
-            self._hedge = proposal.hedge
-            mean = -proposal.mean if self._mode == "max" else proposal.mean
-            reason = "unseen" if proposal.is_unseen_sample else "model"
-            return Suggestion(space.decode(proposal.coordinates), reason, mean, proposal.std)  # type: ignore[arg-type]
-        unseen = surrogate.unseen(known, self._draw_seed(), 1)
-        return Suggestion(space.decode(unseen[0]) if unseen else space.sample(self._rng), "unseen")
-
-    def _key(self, surrogate: Surrogate, config: Mapping[str, Any]) -> Key:
-        return point_key(surrogate.space, surrogate.space.encode(config))
-
-    def _draw_seed(self) -> int:
-        return int(self._rng.integers(2**31 - 1))
-
-
-def _check_objective(metric: object, mode: object) -> None:
-    if metric is not None and not isinstance(metric, str):
-        raise InputError(f"SkOptSearch has one objective, got metric={metric!r}. Name one metric.")
-    if mode not in (None, "min", "max"):
-        raise InputError(f"mode needs to be 'min' or 'max', got {mode!r}.")

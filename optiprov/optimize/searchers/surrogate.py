@@ -9,23 +9,24 @@ small.
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from optiprov.errors import InputError
+from optiprov.optimize.searchers.blas import one_blas_thread
+from optiprov.optimize.searchers.proposer import ModelProposer, Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from optiprov.optimize.searchers.observations import Ledger
+    from optiprov.optimize.searchers.proposer import Key, Target
     from optiprov.optimize.space import SearchSpace
 
-Key: TypeAlias = "tuple[Any, ...]"
 Hedge: TypeAlias = "dict[str, list[Any]]"
 
 ESTIMATORS = ("GP", "ET", "RF", "DUMMY")
@@ -38,7 +39,6 @@ INITIAL_POINT_GENERATORS = ("lhs", "sobol", "halton", "hammersly", "grid", "rand
 ACQ_OPTIMIZER_KWARGS = {"n_points": 1000, "n_restarts_optimizer": 2, "n_jobs": 1}
 GP_RESTARTS = 1
 
-MAX_ENUMERATED = 20_000
 UNSEEN_CANDIDATES = 500
 
 
@@ -80,26 +80,19 @@ class Settings:
         return not (isinstance(self.base_estimator, str) and self.base_estimator.upper() == "DUMMY")
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """What the surrogate proposes: coordinates, its prediction (minimization), and the hedge to pass on."""
+class Surrogate(ModelProposer):
+    """Proposes configurations by scikit-optimize.
 
-    coordinates: list[Any]
-    mean: float
-    std: float
-    is_unseen_sample: bool
-    hedge: Hedge | None
-
-
-class Surrogate:
-    """Proposes points of a space; without a state of its own."""
+    Its state are the gains of the acquisition functions of `gp_hedge`, and their candidates.
+    """
 
     def __init__(self, space: SearchSpace, settings: Settings) -> None:
-        self.space = space
+        super().__init__(space)
         self.settings = settings
+        self._hedge: Hedge | None = None
 
-    def design(self, size: int, seed: int) -> list[list[Any]]:
-        """The coordinates of an initial design."""
+    def design(self, size: int, seed: int) -> list[dict[str, Any]]:
+        """An initial design by the generator of the settings."""
         from skopt.space import Space
         from skopt.utils import cook_initial_point_generator
 
@@ -107,67 +100,50 @@ class Surrogate:
         dimensions = self.space.to_skopt()
         with _quiet_libraries():
             if generator is None:
-                return list(Space(dimensions).rvs(size, random_state=seed))
-            return list(generator.generate(dimensions, size, random_state=seed))
+                points = list(Space(dimensions).rvs(size, random_state=seed))
+            else:
+                points = list(generator.generate(dimensions, size, random_state=seed))
+        return [self.space.decode(point) for point in points]
+
+    def next(self, ledger: Ledger, known: set[Key], seed: int) -> Proposal | None:
+        """As of `ModelProposer`; nothing where there is no model."""
+        return super().next(ledger, known, seed) if self.settings.has_model else None
 
     def propose(
-        self,
-        targets: Sequence[tuple[list[Any], float]],
-        known: set[Key],
-        seed: int,
-        hedge: Hedge | None = None,
+        self, targets: Sequence[Target], known: set[Key], seed: int, pending: Sequence[Target] = ()
     ) -> Proposal:
-        """Fit to targets and propose the next point.
-
-        Args:
-            targets: Coordinates, and the value there, to be minimized.
-            known: The keys (see `point_key`) of points that are proposed only if the space has no other
-                left.
-            seed: Of all randomness of this proposal.
-            hedge: What the last proposal passed on.
-        """
+        """Fit the estimator and take what the acquisition function likes best."""
         optimizer = self._optimizer(seed)
+        decode = self.space.decode
+        told = [*targets, *pending]
         with _quiet_libraries():
-            if hedge is not None:
-                optimizer.gains_ = np.array(hedge["gains"])
-                optimizer.next_xs_ = [np.array(x) for x in hedge["next_xs"]]
-            optimizer.tell([point for point, _ in targets], [value for _, value in targets])
+            if self._hedge is not None:
+                optimizer.gains_ = np.array(self._hedge["gains"])
+                optimizer.next_xs_ = [np.array(x) for x in self._hedge["next_xs"]]
+            optimizer.tell([self.space.encode(config) for config, _ in told], [value for _, value in told])
             first = optimizer.ask()
             others = optimizer.space.inverse_transform(np.vstack(optimizer.next_xs_))
-            fresh = next((x for x in [first, *others] if point_key(self.space, x) not in known), None)
+            fresh = next((x for x in [first, *others] if self.key(decode(x)) not in known), None)
             chosen = fresh if fresh is not None else self._best_unseen(optimizer, known, seed)
             at = optimizer.space.transform([first if chosen is None else chosen])
             mean, std = optimizer.models[-1].predict(at, return_std=True)
-        point = list(first if chosen is None else chosen)
-        return Proposal(point, float(mean[0]), float(std[0]), fresh is None, _hedge_of(optimizer))
+        self._hedge = _hedge_of(optimizer)
+        point = first if chosen is None else chosen
+        return Proposal(decode(point), float(mean[0]), float(std[0]), fresh is None)
 
-    def unseen(self, known: set[Key], seed: int, count: int) -> list[list[Any]]:
-        """Up to `count` random points that are not known; none if the space has none left.
+    def state(self) -> Hedge | None:
+        """The gains and candidates of `gp_hedge`."""
+        return self._hedge
 
-        A large discrete space that is almost exhausted is not searched to the last point.
-        """
-        rng = np.random.default_rng(seed)
-        size = self.space.cardinality
-        if size is not None and size <= MAX_ENUMERATED:
-            grid = itertools.product(*(_all_coordinates(parameter) for parameter in self.space))
-            left = [list(point) for point in grid if point_key(self.space, point) not in known]
-            return [left[index] for index in rng.permutation(len(left))[:count]]
-        found: dict[Key, list[Any]] = {}
-        for _ in range(4 * count):
-            config = self.space.sample(rng)
-            point = [parameter.encode(config[parameter.name]) for parameter in self.space]
-            key = point_key(self.space, point)
-            if key not in known:
-                found.setdefault(key, point)
-            if len(found) == count:
-                break
-        return list(found.values())
+    def restore(self, state: Hedge | None) -> None:
+        """Take over gains and candidates."""
+        self._hedge = state
 
     def _best_unseen(self, optimizer: Any, known: set[Key], seed: int) -> list[Any] | None:
         """The unseen point with the highest expected improvement, among a random sample."""
         from skopt.acquisition import gaussian_ei
 
-        candidates = self.unseen(known, seed, UNSEEN_CANDIDATES)
+        candidates = [self.space.encode(config) for config in self.unseen(known, seed, UNSEEN_CANDIDATES)]
         if not candidates:
             return None
         at = optimizer.space.transform(candidates)
@@ -198,27 +174,11 @@ class Surrogate:
         )
 
 
-def point_key(space: SearchSpace, point: Sequence[Any]) -> Key:
-    """What tells two points apart: real coordinates to ten digits, the others exactly."""
-    pairs = zip(space, point, strict=True)
-    return tuple(
-        f"{x:.10g}" if parameter.cardinality is None else parameter.decode(x) for parameter, x in pairs
-    )
-
-
 def _hedge_of(optimizer: Any) -> Hedge | None:
     """The gains of the acquisition functions and their candidates, as the next proposal wants them."""
     if optimizer.acq_func != "gp_hedge":
         return None
     return {"gains": optimizer.gains_.tolist(), "next_xs": [x.tolist() for x in optimizer.next_xs_]}
-
-
-def _all_coordinates(parameter: Any) -> list[Any]:
-    """Every coordinate of a discrete parameter."""
-    dimension = parameter.to_skopt()
-    if hasattr(dimension, "categories"):
-        return list(dimension.categories)
-    return list(range(int(dimension.low), int(dimension.high) + 1))
 
 
 def _check_one_of(name: str, got: str, known: Sequence[str]) -> None:
@@ -228,19 +188,12 @@ def _check_one_of(name: str, got: str, known: Sequence[str]) -> None:
 
 @contextmanager
 def _quiet_libraries() -> Iterator[None]:
-    """One BLAS thread (more only spin on matrices of this size), and no chatter from the fits.
+    """One BLAS thread, and no chatter from the fits.
 
     Silenced: points evaluated before (which we handle), variances that rounding made negative, fits that
     stop at a bound, and Sobol sequences that are not a power of 2 long.
     """
-    with _threadpools().limit(limits=1), warnings.catch_warnings():
+    with one_blas_thread(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"skopt|sklearn|scipy\.stats", category=UserWarning)
         warnings.filterwarnings("ignore", module=r"skopt|sklearn", category=RuntimeWarning)
         yield
-
-
-@cache
-def _threadpools() -> Any:
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
-
-    return ThreadpoolController()

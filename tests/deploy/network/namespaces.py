@@ -4,6 +4,7 @@ import os
 import subprocess
 
 from optiprov.deploy.frozen import frozen
+from optiprov.deploy.providers.base import Host
 from optiprov.deploy.providers.isolation import namespace_commands
 
 _HOLD = "ip link set lo up && echo held && exec sleep 100000"
@@ -18,6 +19,14 @@ class NamespacedHost:
     address: str
     address6: str | None
     roles: tuple[str, ...] = ()
+
+    # It is on this machine: what concerns other machines is what it is for all hosts of this one.
+    is_away = False
+    reach = Host.reach
+    end_process = Host.end_process
+    end_marked = Host.end_marked
+    runs_marked = Host.runs_marked
+    reason_lost = Host.reason_lost
 
     def enclosed(self, argv):
         """The command that runs another one in the namespace."""

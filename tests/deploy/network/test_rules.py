@@ -86,6 +86,15 @@ def test_templates_are_rendered_with_the_configuration(load):
     assert [rule.line for rule in renderable(scenario.networks, {"optimization_config": {}})] == [3]
 
 
+def test_small_values_of_a_search_space_are_rendered(load):
+    """A real number below 0.0001 is a text with an exponent."""
+    scenario = load(
+        "src: edge, dst: cloud, loss: '{{ optimization_config.x }}%', delay: '{{ optimization_config.x }}s'"
+    )
+    (rule,) = rendered(scenario.networks, {"optimization_config": {"x": 0.00005}}, Path("network.yaml"))
+    assert (rule.delay_s, rule.loss_share) == pytest.approx((5e-5, 5e-7))
+
+
 @pytest.mark.parametrize(
     ("template", "config", "said"),
     [

@@ -8,10 +8,10 @@ import shlex
 import subprocess
 import sys
 import uuid
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from optiprov.deploy.providers.base import PROVENANCE_ROLE, Host, joined_variables
+from optiprov.deploy.providers.base import CHECKPOINT_VARIABLE, PROVENANCE_ROLE, Host, joined_variables
 from optiprov.deploy.providers.ssh import enclosing
 from optiprov.deploy.providers.ssh.bootstrap import entering_command, running_command
 from optiprov.deploy.providers.ssh.files import SshFiles
@@ -96,19 +96,30 @@ class SshHost(Host):
         }
         return joined_variables(own, {"PYTHONPATH": os.pathsep.join(self._path)}) if self._path else own
 
-    def make(self, environment: Mapping[str, str], services: Sequence[str] = ()) -> None:
+    def make(
+        self,
+        environment: Mapping[str, str],
+        services: Sequence[str] = (),
+        *,
+        keeps_checkpoints: bool = False,
+    ) -> None:
         """Make its directories, and see that it reaches what the variables of its processes tell of.
 
         Args:
             environment: Those variables, as they hold on this machine.
             services: URLs of what else on this machine it reaches.
+            keeps_checkpoints: Whether its processes have a directory for what they can go on from.
 
         Raises:
             HostUnavailable: The machine cannot be reached.
             OSError: They cannot be made.
         """
+        names = ["work", "tmp", "spool", "scratch"]
+        if keeps_checkpoints:
+            names.append("checkpoint")
+            self.checkpoint_dir = str(PurePosixPath(self.working_dir).parent / "checkpoint")
+            environment = {**environment, CHECKPOINT_VARIABLE: self.checkpoint_dir}
         self._given = environment
-        names = ("work", "tmp", "spool", "scratch")
         self.connection.call("directories", self._directory, {"": 0o755, **dict.fromkeys(names, 0o700)})
         self.spool_dir.mkdir(parents=True, exist_ok=True)
         files = {name: self._give_file(Path(environment[name])) for name in FILES if name in environment}

@@ -368,11 +368,7 @@ class Experiment:
             if read_journal(self.directory / JOURNAL_NAME) is None:
                 last_to_first.callback(remove_remains, self.directory, self._state.id)
             else:
-                deployment = self._deployment or self._deploy(service)
-                last_to_first.callback(deployment.destroy)
-                if service is not None:
-                    deployment.end()
-                    service.settle_unsent(deployment.spool_dirs())
+                self._remove_hosts(service, last_to_first)
             self._state.status = DESTROYED
 
     @contextmanager
@@ -449,6 +445,23 @@ class Experiment:
             deployment.deploy()
         return deployment
 
+    def _remove_hosts(self, service: ScenarioService | None, last_to_first: ExitStack) -> None:
+        """Have the hosts removed, and have stored before what they recorded.
+
+        Hosts that were never all deployed, as one of them cannot be had, have recorded nothing.
+        """
+        try:
+            deployment = self._deployment or self._deploy(service)
+        except DeploymentError as error:
+            logger.warning("what there is of its hosts is removed; they are not all there: %s", error)
+            self._let_go()
+            last_to_first.callback(remove_remains, self.directory, self._state.id)
+            return
+        last_to_first.callback(deployment.destroy)
+        if service is not None:
+            deployment.end()
+            service.settle_unsent(deployment.spool_dirs())
+
     def _attached(self) -> Deployment:
         if self._state.status == DEPLOYING:
             raise DeploymentError(
@@ -459,8 +472,11 @@ class Experiment:
         return self._deployment or self._deploy(self._service.start(is_whole=self._is_whole))
 
     def _detach(self) -> None:
+        self._let_go()
+        self._is_whole = False
+
+    def _let_go(self) -> None:
         deployment, self._deployment = self._deployment, None
         if deployment is not None:
             with suppress(OptiprovError):
                 deployment.detach()
-        self._is_whole = False

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 
+import pytest
 import yaml
 
 from optiprov import connect
 from optiprov.deploy import Experiment
+from optiprov.errors import HostUnavailable
 from tests.waiting import wait_until
 
 RECORDER = """
@@ -80,6 +82,26 @@ def test_destroying_tells_what_stays_on_a_host_that_is_away(
     assert "stays there, with what was not sent of its provenance" in caplog.text
     assert not (pair[0].home / ".optiprov").exists()
     alone.remove()
+
+
+def test_hosts_that_were_not_all_had_are_destroyed(write_scenario, machines, pair, caplog):
+    """What was made on the machines that answered is removed, and it is told that another one never did."""
+    testbed = machines.testbed(pair[0])
+    testbed["hosts"].append({"address": pair[1].address, "port": 9})
+    layers = [{"name": "edge", "services": [{"name": "Worker", "quantity": 2}]}]
+    environment = {"job_name": "test", "static": testbed}
+    scenario = write_scenario("[]\n", yaml.safe_dump({"environment": environment, "layers": layers}))
+    experiment = Experiment.create(scenario, None)
+    for _ in range(2):  # tried again, it is the same
+        with pytest.raises(HostUnavailable, match="nothing listens there"):
+            experiment.layers_services()
+    assert (pair[0].home / ".optiprov").exists()
+    caplog.clear()
+    Experiment.destroy_at(scenario)
+    assert not (pair[0].home / ".optiprov").exists()
+    assert not Experiment.open(experiment.directory).has_hosts
+    told = [line for line in caplog.messages if "was not deployed and cannot be reached" in line]
+    assert [line.split()[1] for line in told] == ["edge.worker.1.2"]
 
 
 def test_scenario_that_cannot_be_used_any_more_is_destroyed_on_its_machines(

@@ -100,6 +100,7 @@ def test_full_disk_of_a_machine_is_told(connect, machines):
     machine.run("mount", "-t", "tmpfs", "-o", "size=16k", "none", "/media")
     with pytest.raises(HostUnavailable, match=r"its disk is full\. Make room, or give another `directory`"):
         connect(address=machine.address, directory="/media/optiprov")
+    machine.run("sh", "-c", 'test -z "$(ls -A /media/optiprov)"')
 
 
 def test_old_python_is_told():
@@ -109,11 +110,13 @@ def test_old_python_is_told():
     assert told.endswith("this is 3.6.9")
 
 
-def test_failures_of_all_hosts_are_told_at_once(deploy, static_layers):
+def test_failures_of_all_hosts_are_told_at_once(deploy, static_layers, caplog):
     """Each with the ids of the hosts that it concerns."""
     deployment = deploy("[]\n", static_layers(port=9))
     with pytest.raises(DeploymentError) as error:
         deployment.prepare()
+    deployment.finalize()
+    assert caplog.messages == []  # nothing is left there
     hosts = [line.split(":")[0] for line in str(error.value).splitlines() if not line.startswith(" ")]
     assert hosts == ["host cloud.master.1.1", "host edge.worker.1.1"]
 

@@ -63,6 +63,8 @@ class StaticProvider(Provider):
         hosts_of: dict[Machine, list[str]] = {}
         for placement, machine in zip(placements, machines, strict=True):
             hosts_of.setdefault(machine, []).append(placement.id)
+            if placement.id in request.made:
+                self._connections[machine].know(request.made[placement.id]["facts"])
         for machine, ids in hosts_of.items():
             if not made.issuperset(ids):
                 request.journal.write("machine", name=self._name, hosts=ids, machine=machine.as_record())
@@ -117,11 +119,13 @@ class StaticProvider(Provider):
 
     def destroy(self) -> None:
         """Bring provenance that was not sent here, and remove what was made on the machines."""
-        by_connection: dict[Connection, list[SshHost]] = {one: [] for one in self._connections.values()}
+        # A machine that could not be reached when its first host was to be made has nothing of ours.
+        reached = [one for one in self._connections.values() if one.facts]
+        by_connection: dict[Connection, list[SshHost]] = {one: [] for one in reached}
         for host in self._hosts:
             by_connection[host.connection].append(host)
         _side_by_side(lambda pair: remove_machine(pair[0], self._name, pair[1]), list(by_connection.items()))
-        if by_connection:
+        if self._connections:
             end_connections(self._name)
         for host in self._hosts:
             host.leave_spool()
@@ -161,7 +165,6 @@ class StaticProvider(Provider):
         self, placement: Placement, machine: Machine, record: Mapping[str, Any], request: HostRequest
     ) -> SshHost:
         connection = self._connections[machine]
-        connection.know(record["facts"])
         address, address6 = record["addresses"]
         host = SshHost(
             placement,

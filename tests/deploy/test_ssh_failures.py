@@ -1,5 +1,7 @@
 """What keeps a host that is reached by SSH from being had: which host, what was got, what to do."""
 
+import os
+import signal
 import subprocess
 
 import pytest
@@ -92,6 +94,25 @@ def test_machine_that_is_cut_off_is_told_with_a_way_on(connect, machines):
     machine.cut()
     with pytest.raises(HostUnavailable, match=r"it does not answer\. See that it runs"):
         connect(address=machine.address, options=("ConnectTimeout=1",))
+
+
+def test_jump_host_that_lets_nothing_through_is_told(connect):
+    """As the one to look at: ssh does not pass on what it says."""
+    with pytest.raises(HostUnavailable, match=r"its jump host root@127\.0\.0\.1:9 cannot be reached, or"):
+        connect(jump_host="root@127.0.0.1:9")
+
+
+def test_machine_that_forwards_nothing_in_time_is_told(connect, monkeypatch):
+    """A connection that hangs holds nobody up for ever."""
+    connection = connect()
+    pid = int(connection._control("check", timeout_s=60).stderr.split("pid=")[1].split(")")[0])
+    monkeypatch.setattr("optiprov.deploy.providers.ssh.connection._FORWARD_TIMEOUT_S", 0.2)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(HostUnavailable, match=r"it forwarded no port back to this machine in 0\.2 s"):
+            connection.reach_back("127.0.0.1:9")
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_full_disk_of_a_machine_is_told(connect, machines):

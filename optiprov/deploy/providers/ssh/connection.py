@@ -181,11 +181,17 @@ class Connection:
 
     def _forward(self, there: str, here: str) -> str:
         """Forward an address there to one here; another port is taken where that one is not free."""
-        done = self._control("forward", "-R", f"{there}:{here}")
-        if done.returncode == 0:
-            return there
-        host = there.rpartition(":")[0]
-        done = self._control("forward", "-R", f"{host}:0:{here}")
+        try:
+            done = self._control("forward", "-R", f"{there}:{here}", timeout_s=_FORWARD_TIMEOUT_S)
+            if done.returncode == 0:
+                return there
+            host = there.rpartition(":")[0]
+            done = self._control("forward", "-R", f"{host}:0:{here}", timeout_s=_FORWARD_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise HostUnavailable(
+                f"{self.machine.shown}: it forwarded no port back to this machine in {error.timeout:g} s. "
+                "See that it answers, and try again."
+            ) from error
         port = done.stdout.strip()
         if done.returncode != 0 or not port.isdigit():
             raise HostUnavailable(
@@ -195,9 +201,7 @@ class Connection:
             )
         return f"{host}:{port}"
 
-    def _control(
-        self, order: str, *arguments: str, timeout_s: float = _FORWARD_TIMEOUT_S
-    ) -> subprocess.CompletedProcess[str]:
+    def _control(self, order: str, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.machine.ssh("-o", f"ControlPath={self._socket}", "-O", order, *arguments),
             stdin=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from optiprov.deploy.problems import Problems
 from optiprov.deploy.providers import PROVIDERS
+from optiprov.deploy.providers.ssh.machine import NAMES_NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from optiprov.deploy.yaml_source import YamlSource
 
 LOCAL = "local"
+STATIC = "static"
 MIN_HOSTS = 2
 _NO_MACHINES = (
     "the provenance service runs on this machine, which is the only one of 'local'. Remove the key, or have "
@@ -44,9 +46,15 @@ def obstacles(
         is_chosen: Whether one provider was chosen for all of them.
     """
     problems = Problems()
+    placements = list(placements)
     lacking = dict.fromkeys(one.testbed for one in placements if one.testbed not in PROVIDERS)
     for testbed in lacking:
         source.report(problems, ("environment", testbed), _no_hosts(testbed))
+    static = content.environment.static
+    homeless = (one for one in placements if one.testbed == STATIC and one.server is None)
+    if (static is None or not static.hosts) and (first_one := next(homeless, None)):
+        message = NAMES_NONE.format(host=first_one.id)
+        source.report(problems, ("environment", first_one.environment), message)
     if content.provenance is not None and not is_chosen:
         first = content.environment.testbeds[0]
         asked = content.provenance.provider or first

@@ -142,15 +142,6 @@ def test_failures_of_all_hosts_are_told_at_once(deploy, static_layers, caplog):
     assert hosts == ["host cloud.master.1.1", "host edge.worker.1.1"]
 
 
-def test_machines_that_nobody_names_are_told(deploy):
-    """A testbed without machines, for a service without servers."""
-    deployment = deploy("[]\n", "environment: {static: }\nlayers:\n- {name: a, services: [{name: S}]}\n")
-    with pytest.raises(
-        DeploymentError, match=r"no machine is named for the host a\.s\.1\.1\. Name machines in"
-    ):
-        deployment.prepare()
-
-
 def test_key_of_the_agent_is_used(connect, machines, monkeypatch):
     """Without a key file, as ssh does."""
     agent = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout

@@ -15,7 +15,7 @@ from optiprov.deploy.providers.base import Host, HostRequest, Provider
 from optiprov.deploy.providers.ssh.addresses import addresses_of
 from optiprov.deploy.providers.ssh.connection import Connection, end_connections, open_all
 from optiprov.deploy.providers.ssh.host import SshHost
-from optiprov.deploy.providers.ssh.machine import Machine
+from optiprov.deploy.providers.ssh.machine import NAMES_NONE, Machine
 from optiprov.deploy.providers.ssh.removal import remove_machine
 from optiprov.errors import DeploymentError, HostUnavailable
 
@@ -33,11 +33,6 @@ Result = TypeVar("Result")
 
 SIDE_BY_SIDE = 32
 """So many hosts are worked on at a time."""
-
-_NAMES_NONE = (
-    "no machine is named for the host {host}. Name machines in `environment: static: hosts`, or its own in "
-    "the `servers` of its service."
-)
 
 
 class StaticProvider(Provider):
@@ -99,7 +94,7 @@ class StaticProvider(Provider):
                 default = _machine(asked, {"address": placement.server}, request.inputs[0])
                 chosen.append(named.get(placement.server, default))
             elif not free:
-                raise DeploymentError(_NAMES_NONE.format(host=placement.id))
+                raise DeploymentError(NAMES_NONE.format(host=placement.id))
             else:
                 chosen.append(free[turn % len(free)])
             turn += placement.server is None

@@ -20,6 +20,12 @@ ALIVE_COUNT = 3
 
 DIRECTORY = "~/.optiprov"
 
+NAMES_NONE = (
+    "no machine is named for the host {host}. Name machines in `environment: static: hosts`, or its own in "
+    "the `servers` of its service."
+)
+"""What is said of a host of the testbed `static` for which there is no machine."""
+
 _ALWAYS = (
     "BatchMode=yes",  # a question would wait for ever
     f"ConnectTimeout={CONNECT_TIMEOUT_S}",

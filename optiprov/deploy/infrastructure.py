@@ -68,7 +68,12 @@ class Infrastructure:
         for provider in self._providers.values():
             provider.detach()
 
-    def destroy(self) -> None:
-        """Remove the hosts."""
+    def destroy(self) -> bool:
+        """Remove the hosts.
+
+        Returns:
+            Whether all of them are gone; what stays is logged.
+        """
         for provider in self._providers.values():
             provider.destroy()
+        return not any(provider.has_left for provider in self._providers.values())

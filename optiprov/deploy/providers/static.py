@@ -119,7 +119,10 @@ class StaticProvider(Provider):
         by_connection: dict[Connection, list[SshHost]] = {one: [] for one in reached}
         for host in self._hosts:
             by_connection[host.connection].append(host)
-        _side_by_side(lambda pair: remove_machine(pair[0], self._name, pair[1]), list(by_connection.items()))
+        are_gone = _side_by_side(
+            lambda pair: remove_machine(pair[0], self._name, pair[1]), list(by_connection.items())
+        )
+        self.has_left = not all(are_gone)
         if self._connections:
             end_connections(self._name)
         for host in self._hosts:

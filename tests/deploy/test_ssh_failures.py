@@ -6,10 +6,12 @@ import subprocess
 
 import pytest
 
-from optiprov.deploy.providers.ssh.connection import Connection
+from optiprov.deploy.providers.ssh.connection import CONNECTION_VARIABLE, Connection
 from optiprov.deploy.providers.ssh.failures import describe_failure
 from optiprov.deploy.providers.ssh.machine import Machine
+from optiprov.deploy.watchdog import find_processes
 from optiprov.errors import DeploymentError, HostUnavailable
+from tests.waiting import wait_until
 
 from .ssh_machines import make_key
 
@@ -113,6 +115,16 @@ def test_machine_that_forwards_nothing_in_time_is_told(connect, monkeypatch):
             connection.reach_back("127.0.0.1:9")
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def test_machine_that_hangs_after_the_login_is_told(connect, pair, monkeypatch):
+    """As one whose home directory does not answer would; its connection is ended."""
+    monkeypatch.setattr("optiprov.deploy.providers.ssh.connection._BEGIN_TIMEOUT_S", 3.0)
+    with pytest.raises(HostUnavailable, match=r"it does not begin to serve in 3 s\. See what its shell"):
+        connect(python="sleep 300; python3")
+    wait_until(lambda: not find_processes((f"{CONNECTION_VARIABLE}=test-0",), set()))
+    for pid in pair[0].running(name="sleep"):  # what hangs there is not ours to end
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_full_disk_of_a_machine_is_told(connect, machines):

@@ -41,3 +41,19 @@ def test_more_tasks_run_at_once_than_a_connection_takes(machines, deploy, static
     deployment.prepare()
     deployment.launch()
     wait_until(lambda: not machine.running(name="sleep"))
+
+
+def test_machines_that_reach_this_one_directly_are_told_its_address(deploy, static_layers):
+    """Without a forward: what they find is the address from which they were connected to."""
+    workflow = (
+        "- hosts: edge\n  launch:\n  - shell: echo $OPTIPROV_BROKER $PROVLIGHT_SERVER_URL; "
+        "tr '\\0' '\\n' < /proc/$PPID/environ | grep ^SSH_CONNECTION=\n"
+    )
+    broker = {"OPTIPROV_BROKER": "mqtt://127.0.0.1:19779", "PROVLIGHT_SERVER_URL": "127.0.0.1:19779"}
+    deployment = deploy(workflow, static_layers(reach="direct"), environment=broker)
+    deployment.prepare()
+    deployment.launch()
+    told, connection = next(deployment.directory.glob("logs/edge.*/*.out")).read_text().splitlines()
+    here = connection.removeprefix("SSH_CONNECTION=").split()[0]
+    assert here != "127.0.0.1"
+    assert told == f"mqtt://{here}:19779 {here}:19779"

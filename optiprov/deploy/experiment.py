@@ -27,7 +27,7 @@ from optiprov.deploy.frozen import frozen
 from optiprov.deploy.invocations import end_interrupted, mark_of_last, noted
 from optiprov.deploy.journal import JOURNAL_NAME, marker_of, read_journal
 from optiprov.deploy.loading import load_scenario
-from optiprov.deploy.remains import destroy_remains, remove_remains
+from optiprov.deploy.remains import destroy_remains, remove_left, remove_remains
 from optiprov.deploy.supervisor import Supervisor, wait_for_supervisors
 from optiprov.errors import DeploymentError, OptiprovError, ScenarioError, UrlError
 from optiprov.store.url import StoreUrl
@@ -354,8 +354,12 @@ class Experiment:
             logger.warning("destroying after the failure: %s", error)
 
     def destroy(self) -> None:
-        """End all that runs and remove the hosts; what was fetched, logs and provenance stay."""
+        """End all that runs and remove the hosts; what was fetched, logs and provenance stay.
+
+        Destroyed again, what machines that were away the first time still have is removed.
+        """
         if self._is_destroyed:
+            remove_left(self.directory)
             return
         with self._working("destroy"), ExitStack() as last_to_first:
             try:

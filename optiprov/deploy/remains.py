@@ -52,12 +52,21 @@ def remove_remains(directory: Path, deployment_id: str) -> None:
     for place in sorted(hosts.iterdir()) if hosts.is_dir() else ():
         remove_directory(place)
     Reservations(journal.path).clear()
-    if journalled is not None and journalled.machines:
+    remove_left(directory)
+
+
+def remove_left(directory: Path) -> None:
+    """Remove what a deployment that has ended left on machines that were away then; what stays is logged."""
+    journal = Journal(directory / JOURNAL_NAME)
+    journalled = read_journal(journal.path)
+    if journalled is None or journalled.is_closed:
+        return
+    if journalled.machines:
         from optiprov.deploy.providers.ssh.removal import remove_remaining  # few deployments have any
 
-        remove_remaining(journalled, directory)
-    if journalled is not None:
-        journal.write("finalized")
+        if not remove_remaining(journalled, directory):
+            return
+    journal.write("finalized")
 
 
 def _state(directory: Path) -> ExperimentState:

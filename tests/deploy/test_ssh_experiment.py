@@ -72,7 +72,7 @@ def test_steps_that_are_processes_of_their_own_find_the_hosts_again(write_scenar
 def test_destroying_tells_what_stays_on_a_host_that_is_away(
     machines, write_scenario, static_layers, pair, caplog
 ):
-    """The others are removed."""
+    """The others are removed; what stays is too, when it is destroyed again and the machine is back."""
     alone = machines.make()
     experiment = Experiment.create(write_scenario("[]\n", static_layers(pair[0], alone)), None)
     experiment.layers_services()
@@ -80,6 +80,11 @@ def test_destroying_tells_what_stays_on_a_host_that_is_away(
     Experiment.destroy_at(experiment.directory)
     assert "host edge.worker.1.1 cannot be reached: /root/.optiprov/" in caplog.text
     assert "stays there, with what was not sent of its provenance" in caplog.text
+    assert not (pair[0].home / ".optiprov").exists()
+    alone.start()
+    assert (alone.home / ".optiprov").exists()
+    Experiment.destroy_at(experiment.directory)
+    assert not (alone.home / ".optiprov").exists()
     assert not (pair[0].home / ".optiprov").exists()
     alone.remove()
 

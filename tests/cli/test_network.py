@@ -135,7 +135,7 @@ def test_rules_are_gone_after_a_kill(scenario, verb, clean_environment):
     process = subprocess.Popen(
         command, env=clean_environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert "Press Enter" in process.stderr.readline()
+    assert any("Press Enter" in line for line in process.stderr)
     directory = experiment_of(scenario)
     marker = f"{NETWORK_VARIABLE}={json.loads((directory / 'experiment.json').read_text())['id']}"
     assert find_processes((marker,), set())

@@ -34,14 +34,14 @@ test: $(READY) ## run the tests
 	-@$(BIN)/python -m tests.monetdb.engine
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-$(TESTBEDS)/.ready: tests/testbeds/requirements.lock pyproject.toml
+$(TESTBEDS)/.ready: tests/enoslib/requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(TESTBEDS)
 	$(TESTBEDS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	$(TESTBEDS)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
 
 test-testbeds: $(TESTBEDS)/.ready ## run the tests that need EnOSlib, in an environment of their own
-	$(TESTBEDS)/bin/python -m pytest --confcutdir tests/testbeds -p no:cacheprovider tests/testbeds
+	$(TESTBEDS)/bin/python -m pytest --confcutdir tests/enoslib -p no:cacheprovider tests/enoslib
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .
@@ -94,7 +94,7 @@ lock: $(READY) ## write requirements.lock, and those of the other environments, 
 		print(*some, *p['optional-dependencies']['testbeds'], sep='\n')" | \
 	$(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --custom-compile-command "make lock" --upgrade \
-		--output-file tests/testbeds/requirements.lock
+		--output-file tests/enoslib/requirements.lock
 
 clean: ## remove what the commands made, results excepted
 	rm -rf $(VENV) $(PEERS) $(TESTBEDS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optiprov.deploy.problems import Problems
-from optiprov.deploy.providers import PROVIDERS, RESERVED
+from optiprov.deploy.providers import NO_MACHINE, PROVIDERS, RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from optiprov.deploy.yaml_source import YamlSource
 
 LOCAL, STATIC = "local", "static"
-_NO_STATIC = (
-    "no machine is named for the host {host}. Name machines in `environment: static: hosts`, or its own in "
-    "the `servers` of its service."
-)
 MIN_HOSTS = 2
 _NO_MACHINES = (
     "the provenance service runs on this machine, which is the only one of 'local'. Remove the key, or have "
@@ -48,13 +44,14 @@ def obstacles(
         is_chosen: Whether one provider was chosen for all of them.
     """
     problems = Problems()
+    placements = list(placements)
     lacking = dict.fromkeys(one.testbed for one in placements if one.testbed not in PROVIDERS)
     for testbed in lacking:
         source.report(problems, ("environment", testbed), _no_hosts(testbed))
     if not (content.environment.static and content.environment.static.hosts):
         homeless = [one for one in placements if one.testbed == STATIC and one.server is None]
         for asked in dict.fromkeys(one.environment for one in homeless):
-            source.report(problems, ("environment", asked), _NO_STATIC.format(host=homeless[0].id))
+            source.report(problems, ("environment", asked), NO_MACHINE.format(host=homeless[0].id))
     if content.provenance is not None and not is_chosen:
         first = content.environment.testbeds[0]
         asked = content.provenance.provider or first

@@ -302,11 +302,11 @@ class Equipment:
             self._standing.note_left()
 
     def remove(self) -> None:
-        """Remove the hosts, and say so in the journal."""
-        self._infrastructure.destroy()
+        """Remove the hosts, and say so in the journal: where something is left, it is removed later."""
+        is_gone = self._infrastructure.destroy()
         if self._supervisor is not None:
             self._supervisor.close()
-            if self._journal.path.exists():
+            if self._journal.path.exists() and is_gone:
                 self._journal.write("finalized")
 
     def _end_on_hosts(self, assignment: str) -> None:

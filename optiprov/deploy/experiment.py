@@ -27,7 +27,7 @@ from optiprov.deploy.frozen import frozen
 from optiprov.deploy.invocations import end_interrupted, mark_of_last, noted
 from optiprov.deploy.journal import JOURNAL_NAME, marker_of, read_journal
 from optiprov.deploy.loading import load_scenario
-from optiprov.deploy.remains import destroy_remains, remove_remains
+from optiprov.deploy.remains import destroy_remains, remove_left, remove_remains
 from optiprov.deploy.supervisor import Supervisor, wait_for_supervisors
 from optiprov.errors import DeploymentError, OptiprovError, ScenarioError, UrlError
 from optiprov.store.url import StoreUrl
@@ -354,8 +354,12 @@ class Experiment:
             logger.warning("destroying after the failure: %s", error)
 
     def destroy(self) -> None:
-        """End all that runs and remove the hosts; what was fetched, logs and provenance stay."""
+        """End all that runs and remove the hosts; what was fetched, logs and provenance stay.
+
+        Destroyed again, what machines that were away the first time still have is removed.
+        """
         if self._is_destroyed:
+            remove_left(self.directory)
             return
         with self._working("destroy"):
             with ExitStack() as last_to_first:
@@ -377,11 +381,7 @@ class Experiment:
             # What is missing of hosts would be waited for, only to be released.
             last_to_first.callback(remove_remains, self.directory, self._state.id)
             return
-        deployment = self._deployment or self._deploy(service)
-        last_to_first.callback(deployment.destroy)
-        if service is not None:
-            deployment.end()
-            service.settle_unsent(deployment.spool_dirs())
+        self._remove_hosts(service, last_to_first)
 
     @contextmanager
     def whole(self, command: str) -> Iterator[None]:
@@ -457,6 +457,23 @@ class Experiment:
             deployment.deploy()
         return deployment
 
+    def _remove_hosts(self, service: ScenarioService | None, last_to_first: ExitStack) -> None:
+        """Have the hosts removed, and have stored before what they recorded.
+
+        Hosts that were never all deployed, as one of them cannot be had, have recorded nothing.
+        """
+        try:
+            deployment = self._deployment or self._deploy(service)
+        except DeploymentError as error:
+            logger.warning("what there is of its hosts is removed; they are not all there: %s", error)
+            self._let_go()
+            last_to_first.callback(remove_remains, self.directory, self._state.id)
+            return
+        last_to_first.callback(deployment.destroy)
+        if service is not None:
+            deployment.end()
+            service.settle_unsent(deployment.spool_dirs())
+
     def _attached(self) -> Deployment:
         if self._state.status == DEPLOYING:
             raise DeploymentError(
@@ -467,8 +484,11 @@ class Experiment:
         return self._deployment or self._deploy(self._service.start(is_whole=self._is_whole))
 
     def _detach(self) -> None:
+        self._let_go()
+        self._is_whole = False
+
+    def _let_go(self) -> None:
         deployment, self._deployment = self._deployment, None
         if deployment is not None:
             with suppress(OptiprovError):
                 deployment.detach()
-        self._is_whole = False

@@ -69,8 +69,13 @@ class Infrastructure:
         for provider in self._providers.values():
             provider.detach()
 
-    def destroy(self) -> None:
-        """Remove the hosts of all testbeds, also where those of one cannot be."""
+    def destroy(self) -> bool:
+        """Remove the hosts of all testbeds, also where those of one cannot be.
+
+        Returns:
+            Whether all of them are gone; what stays is logged.
+        """
         with ExitStack() as last_to_first:
             for provider in self._providers.values():
                 last_to_first.callback(provider.destroy)
+        return not any(provider.has_left for provider in self._providers.values())

@@ -56,15 +56,26 @@ def remove_remains(directory: Path, deployment_id: str) -> None:
     for place in sorted(hosts.iterdir()) if hosts.is_dir() else ():
         remove_directory(place)
     Reservations(journal.path).clear()
-    if journalled is not None and journalled.machines:
+    remove_left(directory)
+
+
+def remove_left(directory: Path) -> None:
+    """Remove what a deployment that has ended left on machines that were away then; what stays is logged."""
+    journal = Journal(directory / JOURNAL_NAME)
+    journalled = read_journal(journal.path)
+    if journalled is None or journalled.is_closed:
+        return
+    is_all_gone = True
+    if journalled.machines:
         from optiprov.deploy.providers.ssh.removal import remove_remaining  # few deployments have any
 
-        remove_remaining(journalled, directory)
-    if journalled is not None and journalled.reservations:
+        is_all_gone = remove_remaining(journalled, directory)
+    if journalled.reservations:
         from optiprov.deploy.providers.releasing import release_reservations  # as above
 
         release_reservations(journal)
-    if journalled is not None:
+        is_all_gone = True  # what could not be removed is gone with the machines
+    if is_all_gone:
         journal.write("finalized")
 
 

@@ -103,7 +103,8 @@ def test_another_file_of_the_name_is_kept_unless_replaced(optiprov, board, added
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("add", "not_there.py"), "not_there.py: is no Python file"),
+        (("add", "not_there.py"), "not_there.py: does not exist. Give the file of a class"),
+        (("add", "."), ".: is no Python file. Give the file of a class"),
         (("remove", "Mosquitto"), "Mosquitto: was not added; it comes with a package"),
         (("list", "not_there"), "not_there: is not a directory"),
     ],

@@ -63,6 +63,24 @@ def test_what_cannot_be_had_is_refused_with_a_way_on(content, key, way_on, write
     scenario.require_deployable()
 
 
+@pytest.mark.parametrize(
+    ("environment", "provider", "key"),
+    [
+        ("{static: }", None, "environment.static"),
+        ("{static: {hosts: []}}", None, "environment.static"),
+        ("{g5k: }", "static", "environment.g5k"),
+    ],
+)
+def test_machines_that_nobody_names_are_refused(environment, provider, key, write_scenario):
+    """Before an experiment is made; a service that names its own needs no others."""
+    directory = write_scenario(layers=f"environment: {environment}\n{ONE}")
+    (obstacle,) = load_scenario(directory, provider=provider).obstacles
+    assert (obstacle.line, obstacle.key) == (1, key)
+    assert obstacle.message.startswith("no machine is named for the host a.s.1.1. Name machines in")
+    named = write_scenario(layers=f"environment: {environment}\n{ONE}".replace("S}", "S, servers: [one]}"))
+    assert load_scenario(named, provider=provider).obstacles == ()
+
+
 def test_service_on_a_testbed_of_the_hosts_is_refused_once(write_scenario):
     """With the hosts, which providers.yaml puts on this machine; the service follows them."""
     environment = "environment: {chameleoncloud: {cluster: c}}\n"

@@ -1,5 +1,6 @@
 """What becomes of processes on hosts that are reached by SSH, and of the hosts: ended, lost, left."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from optiprov.deploy import reap_abandoned
+from optiprov.deploy.journal import JOURNAL_NAME
 from optiprov.deploy.providers.ssh import bootstrap, channel
 from optiprov.errors import DeploymentError
 from tests.waiting import PATIENCE_S, wait_until
@@ -227,6 +229,27 @@ def test_hosts_that_cannot_be_reached_are_reaped_at_a_later_start(
     assert not is_there(pair[0])
     alone.start()
     assert reap_abandoned(results) == [name]
+    assert not is_there(alone)
+
+
+def test_what_is_left_on_a_host_that_is_away_at_the_end_is_removed_later(
+    alone, deploy, static_layers, pair, tmp_path
+):
+    """A trial ends all the same; its directory there is gone when the next study has started."""
+    layers = static_layers(pair[0], alone, options=QUICK)
+    name = f"ssh-left-{os.getpid()}"
+    deployment = deploy("[]\n", layers, directory=tmp_path / "results" / name, deployment_id=name)
+    deployment.prepare()
+    alone.kill_sshd()
+    deployment.finalize()
+    assert not is_there(pair[0])
+    alone.start()
+    assert is_there(alone)
+    journal = deployment.directory / JOURNAL_NAME
+    first, *others = journal.read_text().splitlines()
+    ended = json.dumps({**json.loads(first), "owner_start": 1})  # as if the process that ran it had ended
+    journal.write_text("\n".join([ended, *others, ""]))
+    assert reap_abandoned(tmp_path / "results") == [name]
     assert not is_there(alone)
 
 

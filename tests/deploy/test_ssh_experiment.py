@@ -3,10 +3,12 @@
 import subprocess
 import sys
 
+import pytest
 import yaml
 
 from optiprov import connect
 from optiprov.deploy import Experiment
+from optiprov.errors import HostUnavailable
 from tests.waiting import wait_until
 
 RECORDER = """
@@ -70,7 +72,7 @@ def test_steps_that_are_processes_of_their_own_find_the_hosts_again(write_scenar
 def test_destroying_tells_what_stays_on_a_host_that_is_away(
     machines, write_scenario, static_layers, pair, caplog
 ):
-    """The others are removed."""
+    """The others are removed; what stays is too, when it is destroyed again and the machine is back."""
     alone = machines.make()
     experiment = Experiment.create(write_scenario("[]\n", static_layers(pair[0], alone)), None)
     experiment.layers_services()
@@ -79,7 +81,32 @@ def test_destroying_tells_what_stays_on_a_host_that_is_away(
     assert "host edge.worker.1.1 cannot be reached: /root/.optiprov/" in caplog.text
     assert "stays there, with what was not sent of its provenance" in caplog.text
     assert not (pair[0].home / ".optiprov").exists()
+    alone.start()
+    assert (alone.home / ".optiprov").exists()
+    Experiment.destroy_at(experiment.directory)
+    assert not (alone.home / ".optiprov").exists()
+    assert not (pair[0].home / ".optiprov").exists()
     alone.remove()
+
+
+def test_hosts_that_were_not_all_had_are_destroyed(write_scenario, machines, pair, caplog):
+    """What was made on the machines that answered is removed, and it is told that another one never did."""
+    testbed = machines.testbed(pair[0])
+    testbed["hosts"].append({"address": pair[1].address, "port": 9})
+    layers = [{"name": "edge", "services": [{"name": "Worker", "quantity": 2}]}]
+    environment = {"job_name": "test", "static": testbed}
+    scenario = write_scenario("[]\n", yaml.safe_dump({"environment": environment, "layers": layers}))
+    experiment = Experiment.create(scenario, None)
+    for _ in range(2):  # tried again, it is the same
+        with pytest.raises(HostUnavailable, match="nothing listens there"):
+            experiment.layers_services()
+    assert (pair[0].home / ".optiprov").exists()
+    caplog.clear()
+    Experiment.destroy_at(scenario)
+    assert not (pair[0].home / ".optiprov").exists()
+    assert not Experiment.open(experiment.directory).has_hosts
+    told = [line for line in caplog.messages if "was not deployed and cannot be reached" in line]
+    assert [line.split()[1] for line in told] == ["edge.worker.1.2"]
 
 
 def test_scenario_that_cannot_be_used_any_more_is_destroyed_on_its_machines(

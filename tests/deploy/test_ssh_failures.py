@@ -1,14 +1,18 @@
 """What keeps a host that is reached by SSH from being had: which host, what was got, what to do."""
 
+import os
+import signal
 import subprocess
 
 import pytest
 
 from optiprov.deploy import load_scenario
-from optiprov.deploy.providers.ssh.connection import Connection
+from optiprov.deploy.providers.ssh.connection import CONNECTION_VARIABLE, Connection
 from optiprov.deploy.providers.ssh.failures import describe_failure
 from optiprov.deploy.providers.ssh.machine import Machine
+from optiprov.deploy.watchdog import find_processes
 from optiprov.errors import DeploymentError, HostUnavailable
+from tests.waiting import wait_until
 
 from .ssh_machines import make_key
 
@@ -95,12 +99,44 @@ def test_machine_that_is_cut_off_is_told_with_a_way_on(connect, machines):
         connect(address=machine.address, options=("ConnectTimeout=1",))
 
 
+def test_jump_host_that_lets_nothing_through_is_told(connect):
+    """As the one to look at: ssh does not pass on what it says."""
+    with pytest.raises(HostUnavailable, match=r"its jump host root@127\.0\.0\.1:9 cannot be reached, or"):
+        connect(jump_host="root@127.0.0.1:9")
+
+
+def test_machine_that_forwards_nothing_in_time_is_told(connect, monkeypatch):
+    """A connection that hangs holds nobody up for ever."""
+    connection = connect()
+    pid = int(connection._control("check", timeout_s=60).stderr.split("pid=")[1].split(")")[0])
+    monkeypatch.setattr("optiprov.deploy.providers.ssh.connection._FORWARD_TIMEOUT_S", 0.2)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(
+            HostUnavailable, match=r"forwards no port back to this machine: no answer within 0\.2 s"
+        ):
+            connection.reach_back("127.0.0.1:9")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_machine_that_hangs_after_the_login_is_told(connect, pair, monkeypatch):
+    """As one whose home directory does not answer would; its connection is ended."""
+    monkeypatch.setattr("optiprov.deploy.providers.ssh.connection._BEGIN_TIMEOUT_S", 3.0)
+    with pytest.raises(HostUnavailable, match=r"it does not begin to serve in 3 s\. See what its shell"):
+        connect(python="sleep 300; python3")
+    wait_until(lambda: not find_processes((f"{CONNECTION_VARIABLE}=test-0",), set()))
+    for pid in pair[0].running(name="sleep"):  # what hangs there is not ours to end
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_full_disk_of_a_machine_is_told(connect, machines):
     """Before anything is deployed to it."""
     machine = machines.make()
     machine.run("mount", "-t", "tmpfs", "-o", "size=16k", "none", "/media")
     with pytest.raises(HostUnavailable, match=r"its disk is full\. Make room, or give another `directory`"):
         connect(address=machine.address, directory="/media/optiprov")
+    machine.run("sh", "-c", 'test -z "$(ls -A /media/optiprov)"')
 
 
 def test_old_python_is_told():
@@ -110,11 +146,13 @@ def test_old_python_is_told():
     assert told.endswith("this is 3.6.9")
 
 
-def test_failures_of_all_hosts_are_told_at_once(deploy, static_layers):
+def test_failures_of_all_hosts_are_told_at_once(deploy, static_layers, caplog):
     """Each with the ids of the hosts that it concerns."""
     deployment = deploy("[]\n", static_layers(port=9))
     with pytest.raises(DeploymentError) as error:
         deployment.prepare()
+    deployment.finalize()
+    assert caplog.messages == []  # nothing is left there
     hosts = [line.split(":")[0] for line in str(error.value).splitlines() if not line.startswith(" ")]
     assert hosts == ["host cloud.master.1.1", "host edge.worker.1.1"]
 

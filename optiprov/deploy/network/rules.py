@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 Pair = tuple[str, str]
 
+_CONFIGURATION = "optimization_config"
+_BY_HAND = (
+    " A launch by hand has no configuration: run the scenario in an optimization, or give the template a "
+    "default, such as {{ optimization_config.delay_ms | default(10) }}."
+)
+
 
 @frozen
 class RuledLink:
@@ -75,7 +81,9 @@ def _rendered(rule: Network, variables: Mapping[str, Any], path: Path) -> Networ
         try:
             value = render(template, variables)
         except TemplateError as error:
-            raise DeploymentError(f"{where}: {template!r} cannot be rendered: {error}.") from error
+            is_by_hand = _CONFIGURATION in str(template) and not variables.get(_CONFIGURATION)
+            message = f"{where}: {template!r} cannot be rendered: {error}.{_BY_HAND if is_by_hand else ''}"
+            raise DeploymentError(message) from error
         if problem := PROPERTIES[name].problem(value):
             raise DeploymentError(f"{where}: {template!r} is rendered: {problem}")
         values[name] = value

@@ -16,9 +16,14 @@ PROVIDERS = {
 }
 """The testbeds that have a provider, and its class, imported on deploying: checking needs no more."""
 
-
 RESERVED = ("g5k", "iotlab")
 """Those whose machines are reserved, through EnOSlib."""
+
+NO_MACHINE = (
+    "no machine is named for the host {host}. Name machines in `environment: static: hosts`, or its own in "
+    "the `servers` of its service."
+)
+"""What is said of a host of the testbed `static` for which there is no machine."""
 
 
 def make_provider(testbed: str) -> Provider:

@@ -215,7 +215,13 @@ class Host(ABC):
 
 
 class Provider(ABC):
-    """Deploys hosts and removes them. One object serves one deployment, from one thread at a time."""
+    """Deploys hosts and removes them. One object serves one deployment, from one thread at a time.
+
+    Attributes:
+        has_left: Whether something of its hosts could not be removed, and is to be removed later.
+    """
+
+    has_left = False
 
     @abstractmethod
     def deploy(self, placements: Sequence[Placement], request: HostRequest) -> list[Host]:

@@ -114,6 +114,7 @@ class EnoslibProvider(StaticProvider):
         finally:
             if self._journal is not None:
                 self.release(self._journal)
+                self.has_left = False  # what could not be removed is gone with the machines
 
     def release(self, journal: Journal) -> None:
         """Release what a journal tells of reservations on the testbed.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from optiprov.deploy.journal import MARKER_VARIABLE
+from optiprov.deploy.providers import NO_MACHINE
 from optiprov.deploy.providers.base import Host, HostRequest, Provider
 from optiprov.deploy.providers.ssh.addresses import addresses_of
 from optiprov.deploy.providers.ssh.connection import Connection, end_connections, open_all
@@ -33,11 +34,6 @@ Result = TypeVar("Result")
 
 SIDE_BY_SIDE = 32
 """So many hosts are worked on at a time."""
-
-_NAMES_NONE = (
-    "no machine is named for the host {host}. Name machines in `environment: static: hosts`, or its own in "
-    "the `servers` of its service."
-)
 
 
 class StaticProvider(Provider):
@@ -65,6 +61,8 @@ class StaticProvider(Provider):
         hosts_of: dict[Machine, list[str]] = {}
         for placement, machine in zip(placements, machines, strict=True):
             hosts_of.setdefault(machine, []).append(placement.id)
+            if placement.id in request.made:
+                self._connections[machine].know(request.made[placement.id]["facts"])
         for machine, ids in hosts_of.items():
             if not made.issuperset(ids):
                 request.journal.write("machine", name=self._name, hosts=ids, machine=machine.as_record())
@@ -99,7 +97,7 @@ class StaticProvider(Provider):
                 default = _machine(asked, {"address": placement.server}, request.inputs[0])
                 chosen.append(named.get(placement.server, default))
             elif not free:
-                raise DeploymentError(_NAMES_NONE.format(host=placement.id))
+                raise DeploymentError(NO_MACHINE.format(host=placement.id))
             else:
                 chosen.append(free[turn % len(free)])
             turn += placement.server is None
@@ -119,11 +117,16 @@ class StaticProvider(Provider):
 
     def destroy(self) -> None:
         """Bring provenance that was not sent here, and remove what was made on the machines."""
-        by_connection: dict[Connection, list[SshHost]] = {one: [] for one in self._connections.values()}
+        # A machine that could not be reached when its first host was to be made has nothing of ours.
+        reached = [one for one in self._connections.values() if one.facts]
+        by_connection: dict[Connection, list[SshHost]] = {one: [] for one in reached}
         for host in self._hosts:
             by_connection[host.connection].append(host)
-        _side_by_side(lambda pair: remove_machine(pair[0], self._name, pair[1]), list(by_connection.items()))
-        if by_connection:
+        are_gone = _side_by_side(
+            lambda pair: remove_machine(pair[0], self._name, pair[1]), list(by_connection.items())
+        )
+        self.has_left = not all(are_gone)
+        if self._connections:
             end_connections(self._name)
         for host in self._hosts:
             host.leave_spool()

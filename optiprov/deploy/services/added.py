@@ -26,6 +26,8 @@ def check_file(path: Path) -> list[ServiceSource]:
     Raises:
         ScenarioError: The file has none, or one that lacks something; the message says where.
     """
+    if not path.exists():
+        raise ScenarioError(f"{path}: does not exist. Give the file of a class that is made from Service.")
     if path.suffix != ".py" or not path.is_file():
         raise ScenarioError(f"{path}: is no Python file. Give the file of a class that is made from Service.")
     file = read_file(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.services.processes import HostWork, Options, Ran, Running, require_success
@@ -19,6 +20,10 @@ _CONNECT = (
     'if command -v bash >/dev/null; then until bash -c "exec 3<>/dev/tcp/$0/$1" 2>/dev/null; do sleep 0.05; '
     'done; else until python3 -c \'import socket, sys; socket.create_connection(sys.argv[1:])\' "$0" "$1" '
     "2>/dev/null; do sleep 0.2; done; fi"
+)
+_NOT_LOOPBACK = (
+    ". What listens at 127.0.0.1 is not reached by other hosts: have it listen at this address, or at all of "
+    "the host's."
 )
 
 
@@ -179,8 +184,10 @@ class ServiceHost:
         if failed is not None:
             raise DeploymentError(f"{failed.name} on host {self.id}, port {port}: {failed.last_words()}")
         if not is_there:
+            is_apart = not ipaddress.ip_address(self.address).is_loopback
             raise DeploymentError(
                 f"nothing listens at {self.address}:{port} of host {self.id} after {timeout_s:g} s"
+                + (_NOT_LOOPBACK if is_apart else "")
             )
 
 

@@ -103,6 +103,7 @@ def test_small_values_of_a_search_space_are_rendered(load):
             {},
             "networks.delay: '{{ optimization_config.x }}ms' cannot",
         ),
+        ("delay: '{{ optimization_config.x }}ms'", {}, "A launch by hand has no configuration: run the"),
         ("delay: '{{ optimization_config.x }}'", {"x": 28}, "is rendered: got 28, expected a time such as"),
         ("rate: '{{ optimization_config.x }}'", {"x": "0bit"}, "got '0bit', expected a rate above 0"),
         ("loss: '{{ optimization_config.x }}%'", {"x": 200}, "got '200%', expected at most 100%"),

@@ -14,7 +14,10 @@ import yaml
 from optiprov.deploy import Deployment, Experiment, load_scenario
 from optiprov.deploy.watchdog import end_processes, find_processes
 from optiprov.errors import DeploymentError, ScenarioError
+from tests.networks import require_networks
 from tests.waiting import wait_until
+
+from .conftest import LAYERS
 
 BOARD = '''\
 from optiprov import Service
@@ -199,6 +202,23 @@ def test_failure_tells_where_and_leaves_nothing(line, message, write_services, b
     )
     assert servers(experiment) == []
     assert not (experiment.directory / "services.json").exists()
+
+
+def test_service_that_listens_at_loopback_alone_is_told_so_where_hosts_are_apart(
+    write_services, begin_experiment
+):
+    """Where each host has an address, what listens at localhost is reached by nobody else."""
+    require_networks()
+    listen = "python3 -m http.server 8080 --bind 127.0.0.1"
+    board = "from optiprov import Service\nclass Board(Service):\n  def deploy(self):\n"
+    board += f"    self.start('{listen}')\n"
+    board += "    self.run('until (exec 3<>/dev/tcp/127.0.0.1/8080) 2>/dev/null; do sleep 0.05; done')\n"
+    board += "    self.wait_for_port(8080, timeout_s=0.5)\n"
+    layers = LAYERS.replace("local: }", "local: {isolation: netns}}")
+    experiment = begin_experiment(write_services({"Board": board}, layers=layers))
+    told = r"nothing listens at 10\.144\.0\.1:8080 of .* What listens at 127\.0\.0\.1 is not reached"
+    with pytest.raises(DeploymentError, match=told):
+        experiment.layers_services()
 
 
 def test_failed_deploying_goes_on_when_the_reason_is_gone(write_services, begin_experiment):

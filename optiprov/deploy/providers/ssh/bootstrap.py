@@ -31,20 +31,26 @@ _FLAGS = ("-S", "-E", "-s")
 
 _STARTER = "import sys; exec(eval(sys.stdin.buffer.readline()))"
 _BOOTSTRAP = f"""
-import os, sys
+import os, shutil, sys
 if sys.version_info < (3, 8):
     sys.exit("optiprov needs Python 3.8 or later, this is " + sys.version.split()[0])
 import json
 asked = json.loads(sys.stdin.buffer.readline().decode())
 root = asked["root"] = os.path.expanduser(asked["root"])
-library = os.path.join(root, asked["name"], "lib")
+directory = os.path.join(root, asked["name"])
+library, is_new = os.path.join(directory, "lib"), not os.path.isdir(directory)
 os.makedirs(root, 0o700, exist_ok=True)
-for name, text in asked.pop("sources").items():
-    path = os.path.join(library, "optiprov", name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(path + ".new", path)
+try:
+    for name, text in asked.pop("sources").items():
+        path = os.path.join(library, "optiprov", name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(path + ".new", path)
+except OSError:
+    if is_new:
+        shutil.rmtree(directory, ignore_errors=True)
+    raise
 sys.path.insert(0, library)
 from optiprov.deploy.remote.serving import serve
 sys.stdout.buffer.write({READY!r})

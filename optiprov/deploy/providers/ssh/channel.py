@@ -113,7 +113,9 @@ class Channel:
             while (frame := read_frame(stream)) is not None:
                 message, payload = frame
                 with self._lock:
-                    answer = self._pending.pop(message["number"])
+                    answer = self._pending.pop(message["number"], None)
+                if answer is None:  # who asked was told already that the session is lost
+                    continue
                 if "error" in message:
                     answer.set_exception(_error(message["error"]))
                 else:
@@ -136,6 +138,7 @@ def _error(told: dict[str, Any]) -> Exception:
     if told["errno"] is not None:
         return OSError(told["errno"], os.strerror(told["errno"]), told["path"])
     known = getattr(builtins, told["type"], None)
-    if isinstance(known, type) and issubclass(known, Exception):
+    # Those of encodings are made of more than a text.
+    if isinstance(known, type) and issubclass(known, Exception) and not issubclass(known, UnicodeError):
         return known(told["text"])
     return OSError(f"{told['type']}: {told['text']}" if told["type"] != "Error" else told["text"])

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.providers.ssh.bootstrap import READY, serving_command, serving_input
@@ -22,7 +22,7 @@ from optiprov.deploy.watchdog import end_processes
 from optiprov.errors import HostUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from typing import IO
 
@@ -32,6 +32,9 @@ CONNECTION_VARIABLE = "OPTIPROV_SSH_OF"
 """Marks the processes that hold the connections of a deployment, by its name."""
 
 IDLE_S = 10
+_BEGIN_TIMEOUT_S = 90.0
+"""How long a machine may take from the login on until it serves; a slow one takes some ten seconds."""
+
 _EXIT_TIMEOUT_S = 5.0
 _FORWARD_TIMEOUT_S = 20.0
 _MOST_NOISE_LINES = 1000
@@ -200,11 +203,18 @@ class Connection:
             with suppress(BrokenPipeError):
                 process.stdin.write(serving_input(self.machine, self._deployment, self._supervised))
                 process.stdin.flush()
-            first = read_frame(process.stdout) if _is_ready(process.stdout) else None
+            with _killed_after(_BEGIN_TIMEOUT_S, process) as is_killed:
+                first = read_frame(process.stdout) if _is_ready(process.stdout) else None
             if first is None:
                 with suppress(BrokenPipeError), process.stdin, process.stdout:
                     pass
                 process.wait()
+                if is_killed.is_set():
+                    self.close()
+                    raise HostUnavailable(
+                        f"{self.machine.shown}: it does not begin to serve in {_BEGIN_TIMEOUT_S:g} s. "
+                        "See what its shell does at a login, and that its disks answer."
+                    )
                 errors.seek(0)
                 raise HostUnavailable(describe_failure(self.machine, errors.read().decode(errors="replace")))
         self.facts = first[0]["value"]
@@ -230,11 +240,11 @@ class Connection:
 
     def _forward(self, there: str, here: str) -> str:
         """Forward an address there to one here; another port is taken where that one is not free."""
-        done = self._control("forward", "-R", f"{there}:{here}")
+        done = self._control("forward", "-R", f"{there}:{here}", timeout_s=_FORWARD_TIMEOUT_S)
         if done.returncode == 0:
             return there
         host = there.rpartition(":")[0]
-        done = self._control("forward", "-R", f"{host}:0:{here}")
+        done = self._control("forward", "-R", f"{host}:0:{here}", timeout_s=_FORWARD_TIMEOUT_S)
         port = done.stdout.strip()
         if done.returncode != 0 or not port.isdigit():
             raise HostUnavailable(
@@ -244,9 +254,7 @@ class Connection:
             )
         return f"{host}:{port}"
 
-    def _control(
-        self, order: str, *arguments: str, timeout_s: float = _FORWARD_TIMEOUT_S
-    ) -> subprocess.CompletedProcess[str]:
+    def _control(self, order: str, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
         command = self.machine.ssh("-o", f"ControlPath={self._socket}", "-O", order, *arguments)
         try:
             return subprocess.run(
@@ -279,6 +287,25 @@ def open_all(connections: Sequence[Connection]) -> Mapping[Connection, HostUnava
 
     with ThreadPoolExecutor(max(len(connections), 1)) as pool:
         return dict(zip(connections, pool.map(opened, connections), strict=True))
+
+
+@contextmanager
+def _killed_after(timeout_s: float, process: subprocess.Popen[bytes]) -> Iterator[threading.Event]:
+    """Kill a process that something waits for, should that take too long; whether that was done."""
+    is_killed = threading.Event()
+
+    def kill() -> None:
+        is_killed.set()
+        process.kill()
+
+    timer = threading.Timer(timeout_s, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield is_killed
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _is_ready(stream: IO[bytes]) -> bool:

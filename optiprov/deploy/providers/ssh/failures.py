@@ -13,6 +13,9 @@ _NOISE = re.compile(
     r"^(@+|\s*|Warning: Permanently added .*|\*\* .*|debug\d:.*|Control socket connect.*|ControlSocket .*)$"
 )
 
+_BEHIND_OTHERS = re.compile(r"UNKNOWN port 65535")
+"""What ssh says of the end of a ProxyCommand, whose own words it does not pass on with ControlPersist."""
+
 _NO_PYTHON = re.compile(r"(python\S*: .*(not found|No such file))|(not found: \S*python)|needs Python 3\.8")
 
 _REASONS: tuple[tuple[str, str, str], ...] = (
@@ -79,6 +82,11 @@ def _explain(machine: Machine, output: str) -> tuple[str, str]:
         return (
             f"it has no {machine.python}, or one before Python 3.8",
             "Hosts reached by SSH need Python 3.8 or later: install it, or name one with `python`.",
+        )
+    if machine.jump_host and _BEHIND_OTHERS.search(output):
+        return (
+            f"its jump host {machine.jump_host} cannot be reached, or does not reach it",
+            "Try `ssh` by hand to the jump host with the same key, and from there: ssh hides what it says.",
         )
     is_default = machine.port in (None, 22)
     places = {

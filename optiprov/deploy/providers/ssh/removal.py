@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_STAYS = "host %s cannot be reached: %s stays there, with what was not sent of its provenance. %s"
+_MAY_STAY = "host %s was not deployed and cannot be reached: should %s be there, it stays. %s"
+
 
 def remove_machine(connection: Connection, name: str, hosts: Sequence[SshHost]) -> bool:
     """End and remove all of a deployment on a machine, with its connection; provenance is brought here first.
@@ -50,21 +53,37 @@ def remove_remaining(deployment: Journalled, directory: Path) -> bool:
         Whether all of it is gone; what stays is logged.
     """
     is_gone = True
-    for event in deployment.machines:
-        name = event["name"]
-        try:
-            machine = Machine.from_record(event["machine"])
-        except (KeyError, TypeError, ValueError):  # what is no record of ours leads nowhere
-            continue
+    for (name, machine), hosts in _journalled_machines(deployment).items():
         end_connections(name)
-        spools = {str(host): directory / "hosts" / str(host) / "spool" for host in event["hosts"]}
-        is_gone &= _remove(Connection(machine, name, ""), name, spools, [])
+        spools = {host: directory / "hosts" / host / "spool" for host in hosts}
+        has_hosts = not deployment.hosts.keys().isdisjoint(hosts)
+        is_gone &= _remove(Connection(machine, name, ""), name, spools, [], has_hosts=has_hosts)
         end_connections(name)
     return is_gone
 
 
+def _journalled_machines(deployment: Journalled) -> Mapping[tuple[str, Machine], Sequence[str]]:
+    """The hosts that were to be on each machine, by what names the deployment there; each machine once.
+
+    Each command that tried to have them has journalled them.
+    """
+    hosts: dict[tuple[str, Machine], dict[str, None]] = {}
+    for event in deployment.machines:
+        try:
+            machine = Machine.from_record(event["machine"])
+        except (KeyError, TypeError, ValueError):  # what is no record of ours leads nowhere
+            continue
+        hosts.setdefault((event["name"], machine), {}).update(dict.fromkeys(map(str, event["hosts"])))
+    return {key: list(ids) for key, ids in hosts.items()}
+
+
 def _remove(
-    connection: Connection, name: str, spools: Mapping[str, Path], mirrors: Sequence[SpoolMirror]
+    connection: Connection,
+    name: str,
+    spools: Mapping[str, Path],
+    mirrors: Sequence[SpoolMirror],
+    *,
+    has_hosts: bool = True,
 ) -> bool:
     try:
         connection.call("end", [marker_of(name)])
@@ -73,10 +92,7 @@ def _remove(
         connection.call("remove")
     except HostUnavailable as error:
         where = connection.facts.get("directory", f"{connection.machine.directory}/{name}")
-        logger.warning(
-            "host %s cannot be reached: %s stays there, with what was not sent of its provenance. %s",
-            *(", ".join(spools), where, error),
-        )
+        logger.warning(_STAYS if has_hosts else _MAY_STAY, ", ".join(spools), where, error)
         return False
     except OSError as error:
         logger.warning(

@@ -92,6 +92,10 @@ class Transfers:
         """
         tree = self._connection.call("tree", src)[0]
         for name, is_directory, size, mode, mtime_ns in tree:
+            if Path(name).is_absolute() or os.pardir in Path(name).parts:
+                raise OSError(
+                    f"{src}: the machine names a file outside of it, {name!r}, which is not fetched"
+                )
             place = target / name if name else target
             if is_directory:
                 place.mkdir(parents=True, exist_ok=True)

@@ -292,10 +292,12 @@ def test_command_line_stands_in_place_of_what_run_says(tmp_path, monkeypatch):
 
 def test_study_tells_once_what_of_its_scenario_has_no_effect(tmp_path, caplog):
     """As it begins, in place of each of its trials."""
-    layers = "environment: {local: }\nlayers:\n- {name: a, services: [{name: S}]}\n"
+    layers = (
+        "environment: {local: {isolation: files}}\nlayers:\n- {name: a, services: [{name: S, quantity: 2}]}\n"
+    )
     (tmp_path / "layers_services.yaml").write_text(layers)
     (tmp_path / "workflow.yaml").write_text("[]\n")
     (tmp_path / "network.yaml").write_text("networks:\n- {src: a, dst: a, delay: 28ms}\n")
     Study(plan_of(Optimization(tmp_path)))
     (record,) = caplog.records
-    assert record.getMessage().startswith(f"{tmp_path}/network.yaml:1: networks: 1 rule, all valid, and not")
+    assert record.getMessage().startswith(f"{tmp_path}/network.yaml:1: networks: rules have no effect")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _ASK = ("docker", "version", "--format", "{{.Server.Version}}")
 _ASK_TIMEOUT_S = 20.0
+_IS_RUNNING = "docker inspect --format '{{{{.State.Running}}}}' {} 2>/dev/null | grep -q true"
+_START_TIMEOUT_S = 600.0  # the image may have to be pulled
 _WAY_ON = "Start it (systemctl start docker), or have the service without a container."
 _PORT = re.compile(r"\d+(:\d+)?(/udp|/tcp)?")
 
@@ -40,6 +42,9 @@ class Container(Service):
             host.start(container_command(self.service_metadata, host, name), name="docker-run")
         ports = _ports(self.service_metadata)
         for host in self.hosts:
+            # Docker listens at the port before the container does.
+            name = _container_name(host)
+            host.wait_until(_IS_RUNNING.format(name), f"container {name} runs", timeout_s=_START_TIMEOUT_S)
             published = _published(ports[0], host) if ports else None
             if published is not None and not ports[0].endswith("/udp"):
                 host.wait_for_port(published)

@@ -177,18 +177,35 @@ class ServiceHost:
         """
         port = self.port if port is None else port
         command = [self._host.shell, "-c", _CONNECT, self.address, str(port)]
-        is_there = self._work.wait(
-            command, timeout_s, lambda: not any(one.has_failed for one in self._running)
-        )
-        failed = next((one for one in self._running if one.has_failed), None)
-        if failed is not None:
-            raise DeploymentError(f"{failed.name} on host {self.id}, port {port}: {failed.last_words()}")
-        if not is_there:
+        if not self._wait(command, timeout_s, f"port {port}"):
             is_apart = not ipaddress.ip_address(self.address).is_loopback
             raise DeploymentError(
                 f"nothing listens at {self.address}:{port} of host {self.id} after {timeout_s:g} s"
                 + (_NOT_LOOPBACK if is_apart else "")
             )
+
+    def wait_until(self, condition: str, what: str, *, timeout_s: float = PORT_TIMEOUT_S) -> None:
+        """Wait until a command of the host's shell succeeds, which is tried again and again.
+
+        Args:
+            condition: The command.
+            what: What it stands for, to be told where it does not come about.
+            timeout_s: How long to wait.
+
+        Raises:
+            DeploymentError: It does not succeed in time, or what the service has started here has failed.
+        """
+        command = [self._host.shell, "-c", f"until {condition}; do sleep 0.05; done"]
+        if not self._wait(command, timeout_s, what):
+            raise DeploymentError(f"{what}: it is not so on host {self.id} after {timeout_s:g} s.")
+
+    def _wait(self, command: Sequence[str], timeout_s: float, what: str) -> bool:
+        """Wait for a command to succeed; whether it has, if nothing that was started here has failed."""
+        is_so = self._work.wait(command, timeout_s, lambda: not any(one.has_failed for one in self._running))
+        failed = next((one for one in self._running if one.has_failed), None)
+        if failed is not None:
+            raise DeploymentError(f"{failed.name} on host {self.id}, {what}: {failed.last_words()}")
+        return is_so
 
 
 def make_host(host: Host, workbench: Workbench, env: Mapping[str, str]) -> ServiceHost:

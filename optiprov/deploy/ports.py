@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import random
 import socket
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from optiprov.deploy.remote.ports import candidates, is_free
 from optiprov.deploy.reservations import Reservations
 from optiprov.errors import DeploymentError
 
-FIRST_PORT = 20_000
-EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-SMALLEST_RANGE = 1_000
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class PortAllotment:
@@ -41,7 +40,7 @@ class PortAllotment:
         Raises:
             DeploymentError: No port is free.
         """
-        ports = _candidates()
+        ports = candidates()
         start = random.randrange(len(ports))
         for offset in range(len(ports)):
             port = ports[(start + offset) % len(ports)]
@@ -79,7 +78,7 @@ class PortAllotment:
     def _hold(self, port: int) -> bool:
         if self._reservations.is_taken(port) or not self._bind(port):
             return False
-        if not _is_free(port):
+        if not is_free(port):
             self._held.pop().close()
             return False
         self._reservations.add(port)
@@ -96,22 +95,3 @@ class PortAllotment:
             return False
         self._held.append(held)
         return True
-
-
-def _candidates() -> range:
-    first_ephemeral = 32_768
-    with contextlib.suppress(OSError, ValueError):
-        first_ephemeral = int(EPHEMERAL_RANGE.read_text().split()[0])
-    if first_ephemeral < FIRST_PORT + SMALLEST_RANGE:
-        return range(FIRST_PORT, 60_000)
-    return range(FIRST_PORT, first_ephemeral)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-    return True

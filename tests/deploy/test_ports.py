@@ -11,7 +11,7 @@ from optiprov.errors import DeploymentError
 ALLOT = """
 import sys
 from optiprov.deploy import ports
-ports._candidates = lambda: range(21000, 21150)
+ports.candidates = lambda: range(21000, 21150)
 allotment = ports.PortAllotment()
 print(*[allotment.allot() for _ in range(50)], flush=True)
 sys.stdin.read()
@@ -43,7 +43,7 @@ def test_port_is_free_for_the_service_and_given_again_after_release(monkeypatch)
     )
     assert listening.returncode == 0
     allotment.release()
-    monkeypatch.setattr("optiprov.deploy.ports._candidates", lambda: range(port, port + 1))
+    monkeypatch.setattr("optiprov.deploy.ports.candidates", lambda: range(port, port + 1))
     assert allotment.allot() == port
     allotment.release()
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from optiprov.deploy.network.addresses import MAX_HOSTS, address4, address6, bridge_port
 from optiprov.deploy.network.keeper import ENDPOINTS, LINKS, STATE
-from optiprov.deploy.ports import FIRST_PORT
 from optiprov.deploy.providers.isolation import namespace_commands
+from optiprov.deploy.remote.ports import FIRST_PORT
 from optiprov.deploy.watchdog import end_processes, start_time
 from optiprov.errors import DeploymentError
 

@@ -27,11 +27,11 @@ def allot(directory: str, owner: str) -> int:
         NoFreePortError: There is none.
     """
     os.makedirs(directory, exist_ok=True)
-    ports = list(_candidates())
+    ports = list(candidates())
     start = random.randrange(len(ports))
     for port in ports[start:] + ports[:start]:
         if _take(os.path.join(directory, str(port)), owner):
-            if _is_free(port):
+            if is_free(port):
                 return port
             os.unlink(os.path.join(directory, str(port)))
     raise NoFreePortError(f"no TCP port between {ports[0]} and {ports[-1]} is free for a service")
@@ -66,7 +66,7 @@ def _owner(path: str) -> str | None:
         return None
 
 
-def _candidates() -> range:
+def candidates() -> range:
     """The ports below those that the kernel takes for outgoing connections."""
     first_ephemeral = 32_768
     with contextlib.suppress(OSError, ValueError), open(_EPHEMERAL_RANGE, encoding="ascii") as file:
@@ -76,7 +76,8 @@ def _candidates() -> range:
     return range(FIRST_PORT, first_ephemeral)
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
